@@ -1,0 +1,108 @@
+import type { Json, Message, MessageInput, Role } from "./message.ts";
+import type { Logger } from "./telemetry.ts";
+
+/** On whose behalf a call runs. Sessions of one principal cannot be seen by another. */
+export interface Principal {
+  readonly id: string;
+  readonly tenantId?: string;
+  readonly roles?: readonly string[];
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Milliseconds, from the start of the agent's work. */
+  readonly timeoutMs?: number;
+  readonly principal?: Principal;
+}
+
+export interface TurnOptions extends CallOptions {
+  /** Calls with the same key are one turn: it is answered once and stored once. @default the input's id, if it has one */
+  readonly turnKey?: string;
+  /** What a second caller does while a turn of this session runs. @default "queue" */
+  readonly ifBusy?: "queue" | "reject" | "interrupt";
+  /** Longest wait for the running turn, in milliseconds; apart from `timeoutMs`, which starts with the turn. */
+  readonly queueTimeoutMs?: number;
+}
+
+export interface HistoryOptions {
+  /** Only the last n messages; widened to the start of a step, so that no tool result loses its call. */
+  readonly last?: number;
+  /** Only messages after the one with this id (of an entry, message or checkpoint). */
+  readonly after?: string;
+  readonly roles?: readonly Role[];
+  readonly signal?: AbortSignal;
+}
+
+export interface Usage {
+  readonly inputTokens?: number;
+  readonly outputTokens?: number;
+}
+
+export interface Reply {
+  readonly message: Message;
+  /** The text parts of `message`, joined. */
+  readonly text: string;
+  readonly usage?: Usage;
+  /** Only for calls with a session. */
+  readonly turn?: {
+    readonly id: string;
+    readonly sessionId: string;
+    /** Version of the session after the turn. */
+    readonly version: number;
+    /** True if the answer was already in the log and the agent did not run. */
+    readonly replayed: boolean;
+    readonly status: "completed";
+  };
+}
+
+export type AgentEvent =
+  /** Shown, not stored. */
+  | { readonly type: "text-delta" | "reasoning-delta"; readonly text: string }
+  /** Stored: the `emit` or `yield` resumes when the message is durable. */
+  | { readonly type: "message"; readonly message: MessageInput }
+  /** Shown, not stored. */
+  | { readonly type: `data-${string}`; readonly data: Json };
+
+/** What an agent is given beside its input. A prompt is `history()`, the input, `steps()`. */
+export interface AgentContext {
+  readonly agentName: string;
+  /** Aborts on the caller's cancel, on timeout, on a lost lease and when the runtime stops. */
+  readonly signal: AbortSignal;
+  readonly principal?: Principal;
+  readonly logger: Logger;
+  /** Absent in a stateless call. */
+  readonly session?: { readonly id: string; readonly userId?: string; readonly turnId: string; readonly attempt: number };
+  /** Messages of the other turns on the path, never this turn's; `[]` in a stateless call. */
+  history(options?: HistoryOptions): Promise<readonly Message[]>;
+  /** This turn's messages after its input, those of earlier attempts included. */
+  steps(): Promise<readonly Message[]>;
+  /** The newest state on the path: a restore brings back the state of then. */
+  getState(): Promise<Json | undefined>;
+  setState(value: Json): Promise<void>;
+  /** Hands an event to the caller. Resolves when a message is durable; at once for the others. */
+  emit(event: AgentEvent): Promise<void>;
+  /** Calls another agent under this call: it inherits deadline, cancel, principal and call slot; `history: true` lends it this conversation, read-only. */
+  call(agent: string, input: MessageInput, options?: CallOptions & { readonly history?: boolean }): Promise<Reply>;
+}
+
+/** An agent's work. The returned message is the answer; a generator yields events on the way and returns the answer. */
+export type Execute = (input: Message, context: AgentContext) => AgentResult | Promise<AgentResult> | AsyncGenerator<AgentEvent, AgentResult, void>;
+/** The answer, alone or with what it cost. */
+export type AgentResult = MessageInput | { readonly message: MessageInput; readonly usage: Usage };
+
+export interface Agent {
+  readonly name: string;
+  readonly role?: string;
+  /** `disabled`: calls with a session are refused before anything is written. @default "enabled" */
+  readonly sessions?: "enabled" | "disabled";
+  readonly execute: Execute;
+  start?(signal: AbortSignal): Promise<void>;
+  stop?(): Promise<void>;
+  /** Asked before each call; false refuses it. */
+  ready?(): boolean | Promise<boolean>;
+}
+
+/** Identity, for its types: checks an agent where it is written. */
+export function defineAgent(agent: Agent): Agent {
+  return agent;
+}

@@ -1,0 +1,114 @@
+import { AixgoError, type Json } from "@aixgo/core";
+import { asBuffer, claimedHash, TRAILER_BYTES } from "./chain.ts";
+import type { Head } from "./contract.ts";
+import type { Entry, Envelope, HeaderData } from "./entry.ts";
+
+const DATA_KEY = Buffer.from(',"data":');
+
+/**
+ * All of a line before its data, without parsing the data. Throws `ENTRY_CORRUPT`.
+ *
+ * `,"data":` cannot stand inside a JSON string (its quotes would be escaped), so the first one begins the data, unless an
+ * unknown member is an object with such a key: then the slice is no JSON and the whole line is parsed.
+ */
+export function envelopeOf(line: Uint8Array): Envelope {
+  const view = asBuffer(line);
+  const at = view.indexOf(DATA_KEY);
+  if (at < 0) throw corrupt("a line of the log has no data");
+  const hash = claimedHash(view);
+  let envelope: { -readonly [K in keyof Envelope]: Envelope[K] };
+  try {
+    envelope = JSON.parse(`${view.utf8Slice(0, at)}}`);
+  } catch {
+    const { data: _, ...rest } = entryOf(line);
+    envelope = rest;
+  }
+  envelope.hash = hash;
+  if (envelope.v !== 1) throw new AixgoError("UNSUPPORTED_ENTRY", `this log is written in format ${String(envelope.v)}; this version reads format 1. Update aixgo`);
+  if (!Number.isSafeInteger(envelope.seq) || envelope.seq < 0 || !Number.isSafeInteger(envelope.n) || typeof envelope.type !== "string" || typeof envelope.id !== "string") {
+    throw corrupt("a line of the log lacks its seq, id, type or count");
+  }
+  return envelope;
+}
+
+/** A whole line, parsed. Throws `ENTRY_CORRUPT`. */
+export function entryOf(line: Uint8Array): Entry {
+  const view = asBuffer(line);
+  claimedHash(view);
+  try {
+    return JSON.parse(view.utf8Slice()) as Entry;
+  } catch (cause) {
+    throw new AixgoError("ENTRY_CORRUPT", "a line of the log is no JSON", { cause });
+  }
+}
+
+/** The data of a line, parsed, the envelope skipped. */
+export function dataOf(line: Uint8Array): Json {
+  const view = asBuffer(line);
+  const at = view.indexOf(DATA_KEY);
+  if (at < 0) throw corrupt("a line of the log has no data");
+  try {
+    return JSON.parse(view.utf8Slice(at + DATA_KEY.length, view.length - TRAILER_BYTES)) as Json;
+  } catch {
+    return entryOf(line).data;
+  }
+}
+
+/**
+ * The head that follows from one more line. Every backend and every rebuild uses this, so that all stores agree.
+ * Throws `ENTRY_CORRUPT` if the line does not follow. The chain is verified by `chain.ts`, not here.
+ */
+export function fold(head: Head | undefined, line: Uint8Array): Head {
+  const envelope = envelopeOf(line);
+  if (head === undefined) return begin(envelope, line);
+  if (envelope.seq !== head.seq + 1) {
+    throw corrupt(`entry ${envelope.seq} stands where entry ${head.seq + 1} of session ${head.id} is due`, head.id, head.seq + 1);
+  }
+  return {
+    ...head,
+    seq: envelope.seq,
+    hash: envelope.hash,
+    headSeq: envelope.head ?? envelope.seq,
+    fence: Math.max(head.fence, envelope.fence ?? 0),
+    bytes: head.bytes + line.length + 1,
+    info: {
+      ...head.info,
+      version: envelope.seq,
+      messageCount: envelope.n,
+      updatedAt: envelope.timestamp > head.info.updatedAt ? envelope.timestamp : head.info.updatedAt,
+      ...(envelope.type === "metadata" ? { metadata: dataOf(line) as Head["info"]["metadata"] } : undefined),
+    },
+  };
+}
+
+function begin(envelope: Envelope, line: Uint8Array): Head {
+  const data = dataOf(line) as unknown as HeaderData;
+  if (envelope.seq !== 0 || envelope.type !== "session" || typeof data?.id !== "string" || typeof data.incarnation !== "string" || typeof data.agentName !== "string") {
+    throw corrupt("the log does not begin with a session header");
+  }
+  return {
+    id: data.id,
+    incarnation: data.incarnation,
+    seq: 0,
+    hash: envelope.hash,
+    headSeq: 0,
+    fence: 0,
+    bytes: line.length + 1,
+    info: {
+      id: data.id,
+      agentName: data.agentName,
+      ...(data.userId === undefined ? undefined : { userId: data.userId }),
+      ...(data.tenantId === undefined ? undefined : { tenantId: data.tenantId }),
+      ...(data.key === undefined ? undefined : { key: data.key }),
+      version: 0,
+      messageCount: 0,
+      createdAt: envelope.timestamp,
+      updatedAt: envelope.timestamp,
+      metadata: data.metadata ?? {},
+    },
+  };
+}
+
+function corrupt(message: string, session?: string, seq?: number): AixgoError {
+  return new AixgoError("ENTRY_CORRUPT", message, session === undefined ? {} : { details: { session, seq: seq ?? null } });
+}

@@ -1,0 +1,14 @@
+import type { ViteUserConfig } from "vitest/config";
+
+/** What every package's vitest config starts from: sources of siblings instead of their `dist`, and a quiet, failing-by-default run. */
+export const base: ViteUserConfig = {
+  resolve: { conditions: ["@aixgo/source"] },
+  ssr: { resolve: { conditions: ["@aixgo/source"] } },
+  test: {
+    include: ["test/**/*.test.ts"],
+    passWithNoTests: false,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    pool: "forks",
+  },
+};
