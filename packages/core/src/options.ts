@@ -1,4 +1,3 @@
-import { AixgoError } from "./errors.ts";
 import type { SessionHost } from "./session-host.ts";
 import type { Logger, Metrics, Tracing } from "./telemetry.ts";
 

@@ -22,7 +22,7 @@ const PLACEHOLDER = HASH_KEY + "-".repeat(HASH_LENGTH) + CLOSE;
 export function sealLine(previousHash: string, body: string): { readonly line: Buffer; readonly hash: string } {
   const bytes = Buffer.from(previousHash + JOINT + body + PLACEHOLDER, "utf8");
   const hash = digest("sha256", bytes.subarray(0, bytes.length - TRAILER_BYTES), "base64url");
-  bytes.latin1Write(hash, bytes.length - HASH_LENGTH - CLOSE.length, HASH_LENGTH);
+  bytes.write(hash, bytes.length - HASH_LENGTH - CLOSE.length, HASH_LENGTH, "latin1");
   return { line: bytes.subarray(previousHash.length + JOINT.length), hash };
 }
 
@@ -30,10 +30,10 @@ export function sealLine(previousHash: string, body: string): { readonly line: B
 export function claimedHash(line: Uint8Array): string {
   const view = asBuffer(line);
   const at = view.length - TRAILER_BYTES;
-  if (at < 1 || view.latin1Slice(at, at + HASH_KEY.length) !== HASH_KEY || view.latin1Slice(view.length - CLOSE.length) !== CLOSE) {
+  if (at < 1 || view.toString("latin1", at, at + HASH_KEY.length) !== HASH_KEY || view.toString("latin1", view.length - CLOSE.length) !== CLOSE) {
     throw new AixgoError("ENTRY_CORRUPT", "a line of the log does not end with its hash");
   }
-  return view.latin1Slice(at + HASH_KEY.length, view.length - CLOSE.length);
+  return view.toString("latin1", at + HASH_KEY.length, view.length - CLOSE.length);
 }
 
 /** The hash that a line should have, given the hash before it. */
@@ -49,7 +49,7 @@ export function expectedHash(previousHash: string, line: Uint8Array): string {
 export function expectedHashIn(bytes: Buffer, start: number, end: number, previousHash: string): string {
   const before = start - HASH_LENGTH - JOINT.length;
   const stop = end - TRAILER_BYTES;
-  if (before < 0 || stop < start || previousHash.length !== HASH_LENGTH || bytes.latin1Slice(before, before + HASH_LENGTH) !== previousHash) {
+  if (before < 0 || stop < start || previousHash.length !== HASH_LENGTH || bytes.toString("latin1", before, before + HASH_LENGTH) !== previousHash) {
     return expectedHash(previousHash, bytes.subarray(start, end));
   }
   return digest("sha256", bytes.subarray(before, stop), "base64url");

@@ -18,7 +18,7 @@ export function envelopeOf(line: Uint8Array): Envelope {
   const hash = claimedHash(view);
   let envelope: { -readonly [K in keyof Envelope]: Envelope[K] };
   try {
-    envelope = JSON.parse(`${view.utf8Slice(0, at)}}`);
+    envelope = JSON.parse(`${view.toString("utf8", 0, at)}}`);
   } catch {
     const { data: _, ...rest } = entryOf(line);
     envelope = rest;
@@ -36,7 +36,7 @@ export function entryOf(line: Uint8Array): Entry {
   const view = asBuffer(line);
   claimedHash(view);
   try {
-    return JSON.parse(view.utf8Slice()) as Entry;
+    return JSON.parse(view.toString("utf8")) as Entry;
   } catch (cause) {
     throw new AixgoError("ENTRY_CORRUPT", "a line of the log is no JSON", { cause });
   }
@@ -48,7 +48,7 @@ export function dataOf(line: Uint8Array): Json {
   const at = view.indexOf(DATA_KEY);
   if (at < 0) throw corrupt("a line of the log has no data");
   try {
-    return JSON.parse(view.utf8Slice(at + DATA_KEY.length, view.length - TRAILER_BYTES)) as Json;
+    return JSON.parse(view.toString("utf8", at + DATA_KEY.length, view.length - TRAILER_BYTES)) as Json;
   } catch {
     return entryOf(line).data;
   }
