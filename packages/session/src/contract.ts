@@ -47,6 +47,8 @@ export interface Head extends Ref, Position {
   /** Bytes of all lines, line ends included. */
   readonly bytes: number;
   readonly info: SessionInfo;
+  /** Type of the first entry that this version neither knows nor may skip: the session can be read and refuses writes. */
+  readonly unsupported?: string;
   /** The lease record, expired or not; absent if there was none or it was released. */
   readonly lease?: Omit<Lease, "token">;
   /** Wrapped data keys: opaque, outside the log. */

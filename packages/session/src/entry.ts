@@ -58,6 +58,13 @@ export interface HeaderData {
   readonly origin?: { readonly id: string; readonly incarnation: string; readonly seq: number; readonly hash: string };
 }
 
+const KNOWN: ReadonlySet<string> = new Set<EntryType>(["session", "message", "turn", "state", "checkpoint", "restore", "metadata"]);
+
+/** Whether this version knows the entry's type or may skip it. */
+export function isUnderstood(entry: Pick<Envelope, "type" | "opt">): boolean {
+  return entry.opt === true || KNOWN.has(entry.type);
+}
+
 const SIDE: ReadonlySet<string> = new Set(["checkpoint", "restore", "metadata"]);
 
 /** Side entries lie beside the path: they never become part of the history. A type that is not known is a side entry if it keeps the head where it was. */

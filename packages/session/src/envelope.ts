@@ -1,7 +1,7 @@
 import { AixgoError, type Json } from "@aixgo/core";
 import { asBuffer, claimedHash, TRAILER_BYTES } from "./chain.ts";
 import type { Head } from "./contract.ts";
-import type { Entry, Envelope, HeaderData } from "./entry.ts";
+import { type Entry, type Envelope, type HeaderData, isUnderstood } from "./entry.ts";
 
 const DATA_KEY = Buffer.from(',"data":');
 
@@ -78,6 +78,7 @@ export function fold(head: Head | undefined, line: Uint8Array): Head {
       updatedAt: envelope.timestamp > head.info.updatedAt ? envelope.timestamp : head.info.updatedAt,
       ...(envelope.type === "metadata" ? { metadata: dataOf(line) as Head["info"]["metadata"] } : undefined),
     },
+    ...(head.unsupported === undefined && !isUnderstood(envelope) ? { unsupported: envelope.type } : undefined),
   };
 }
 

@@ -1,2 +1,12 @@
+export { createSessionManager } from "./manager.ts";
+export type { SessionManager } from "./manager.ts";
+export type { SessionManagerOptions } from "./manager-options.ts";
+export type { AppendOptions, Session } from "./session.ts";
+export type { CreateOptions } from "./header.ts";
+export type { Checkpoint } from "./checkpoint.ts";
+export type { Problem, Verification } from "./verify.ts";
+export { currentSession, runInSession } from "./context.ts";
+export { createMemoryBackend } from "./memory-backend.ts";
 export type { Entry, EntryType, Envelope, HeaderData } from "./entry.ts";
 export type { Page, SessionInfo, SessionQuery } from "./info.ts";
+export type { TurnData, TurnStatus } from "./turn-log.ts";

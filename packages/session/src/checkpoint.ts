@@ -1,0 +1,57 @@
+import type { Head } from "./contract.ts";
+import type { Entry } from "./entry.ts";
+import type { SessionLog } from "./log.ts";
+import { newEntryId } from "@aixgo/security";
+import { encodeJson } from "./message-data.ts";
+import { resolveTarget } from "./target.ts";
+import type { Writer } from "./writer.ts";
+import { AixgoError } from "@aixgo/core";
+
+/** A named place in a session: its head at a time. */
+export interface Checkpoint {
+  readonly id: string;
+  readonly label?: string;
+  /** Version of the session with this checkpoint in it. */
+  readonly version: number;
+  /** Messages on the path to the head that it names. */
+  readonly messageCount: number;
+  /** ISO 8601. */
+  readonly timestamp: string;
+}
+
+const MAX_LABEL_BYTES = 1024;
+
+/** Names the head. Costs one append, whatever the length of the session; allowed while a turn runs. */
+export async function writeCheckpoint(writer: Writer, label: string | undefined): Promise<Checkpoint> {
+  if (label !== undefined && typeof label !== "string") throw new AixgoError("INVALID_INPUT", "a checkpoint's label must be a text");
+  const rest = label === undefined ? "" : `,"label":${encodeJson(label, "label", MAX_LABEL_BYTES)}`;
+  const written = await writer.submit({
+    drafts: [{ id: newEntryId(), type: "checkpoint", side: {}, data: (tip) => `{"seq":${tip.headSeq},"hash":"${tip.headHash}"${rest}}` }],
+  });
+  return checkpointOf(written.entries()[0] as Entry);
+}
+
+export async function readCheckpoints(log: SessionLog, head: Head): Promise<readonly Checkpoint[]> {
+  const found: Checkpoint[] = [];
+  for await (const entry of log.scan(0, head.seq)) if (entry.type === "checkpoint") found.push(checkpointOf(entry));
+  return found;
+}
+
+function checkpointOf(entry: Entry): Checkpoint {
+  const { label } = entry.data as { readonly label?: string };
+  return { id: entry.id, ...(label === undefined ? undefined : { label }), version: entry.seq, messageCount: entry.n, timestamp: entry.timestamp };
+}
+
+/** Moves the head. Nothing is cut off: what is written next grows a sibling branch, and the restore itself can be undone. */
+export async function writeRestore(
+  log: SessionLog,
+  writer: Writer,
+  id: string,
+  reason: string | undefined,
+): Promise<{ readonly version: number; readonly messageCount: number }> {
+  if (reason !== undefined && typeof reason !== "string") throw new AixgoError("INVALID_INPUT", "a restore's reason must be a text");
+  const target = await resolveTarget(log, await log.refresh(), id);
+  const data = encodeJson({ target: id, seq: target.headSeq, hash: target.headHash, ...(reason === undefined ? undefined : { reason }) }, "reason", MAX_LABEL_BYTES * 4);
+  const written = await writer.submit({ drafts: [{ id: newEntryId(), type: "restore", side: { to: target }, data }], outsideTurns: true });
+  return { version: written.tip.seq, messageCount: target.n };
+}

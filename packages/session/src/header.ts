@@ -1,0 +1,79 @@
+import { AixgoError, type Json } from "@aixgo/core";
+import { assertSafeName, assertUserText, newEntryId, newSessionId } from "@aixgo/security";
+import type { CreateRequest } from "./contract.ts";
+import type { HeaderData } from "./entry.ts";
+import { emptyTip, placeLine, type Placed } from "./line.ts";
+import { encodeJson } from "./message-data.ts";
+import { now } from "./writer.ts";
+
+export interface CreateOptions {
+  readonly userId?: string;
+  /** Unique within (tenant, agent). Keys that begin with `user:` belong to `getOrCreate`. */
+  readonly key?: string;
+  /** If the key is taken: answer with the session that has it, or move the key to the new one. @default KEY_EXISTS is thrown */
+  readonly onKey?: "get" | "take";
+  readonly metadata?: { readonly [key: string]: Json };
+  readonly signal?: AbortSignal;
+}
+
+/** What a new session begins with. */
+export interface NewSession {
+  readonly request: Omit<CreateRequest, "lines">;
+  /** The header's line, for the id that the store settled on. */
+  header(id: string): Placed;
+}
+
+export const MAX_METADATA_BYTES: number = 64 * 1024;
+/** What one page of the path brings into a key: never a path itself, so any printable text. */
+const USER_KEY = "user:";
+
+export function userKey(userId: string): string {
+  return USER_KEY + userId;
+}
+
+/** Checks all that a caller gave before anything is written. Throws `INVALID_INPUT`. */
+export function newSession(
+  agentName: string,
+  options: CreateOptions & { readonly tenantId?: string; readonly origin?: HeaderData["origin"] },
+): NewSession {
+  assertSafeName("agent name", agentName);
+  const { userId, tenantId, key, metadata, onKey, origin } = options;
+  if (userId !== undefined) assertUserText("user id", userId);
+  if (tenantId !== undefined) assertUserText("tenant id", tenantId);
+  if (key !== undefined) assertUserText("session key", key);
+  if (onKey !== undefined && onKey !== "get" && onKey !== "take") throw new AixgoError("INVALID_OPTION", `onKey must be "get" or "take", not ${JSON.stringify(onKey)}`);
+  if (metadata !== undefined) encodeMetadata(metadata);
+  options.signal?.throwIfAborted();
+  const ref = { id: newSessionId(), incarnation: newEntryId() };
+  const about = {
+    agentName,
+    ...(userId === undefined ? undefined : { userId }),
+    ...(tenantId === undefined ? undefined : { tenantId }),
+    ...(key === undefined ? undefined : { key }),
+  };
+  const time = now();
+  const entryId = newEntryId();
+  return {
+    request: {
+      ref,
+      info: { id: ref.id, ...about, version: 0, messageCount: 0, createdAt: time, updatedAt: time, metadata: metadata ?? {} },
+      ...(onKey === undefined ? undefined : { onKey }),
+    },
+    header(id) {
+      const data: HeaderData = {
+        id,
+        incarnation: ref.incarnation,
+        ...about,
+        ...(metadata === undefined ? undefined : { metadata }),
+        ...(origin === undefined ? undefined : { origin }),
+      };
+      return placeLine(emptyTip(ref.incarnation), { id: entryId, type: "session", data: JSON.stringify(data) }, 0, 1, time);
+    },
+  };
+}
+
+/** JSON text of a session's metadata. Throws `INVALID_INPUT` or `LIMIT_EXCEEDED`. */
+export function encodeMetadata(metadata: unknown): string {
+  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)) throw new AixgoError("INVALID_INPUT", "metadata must be an object");
+  return encodeJson(metadata, "metadata", MAX_METADATA_BYTES);
+}

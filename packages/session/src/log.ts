@@ -1,0 +1,179 @@
+import { AixgoError, isAixgoError } from "@aixgo/core";
+import { asBuffer } from "./chain.ts";
+import type { Head, Ref, SessionBackend } from "./contract.ts";
+import type { Entry } from "./entry.ts";
+import type { Tip } from "./line.ts";
+import { type PathMessage, Tree, type Verified, Verifier } from "./tree.ts";
+
+/** Entries that are read at first when the end of a log is wanted; doubled each time more is needed. */
+const FIRST_CHUNK = 64;
+const LARGEST_CHUNK = 8192;
+/** Beyond this a log is not kept in memory but read as a stream. */
+const MAX_KEPT_BYTES = 32 * 1024 * 1024;
+
+/**
+ * Coherent reads of one session's log. Every read asks the store for the head first, so that what another process or node
+ * acknowledged is seen; what is unchanged comes from memory.
+ */
+export class SessionLog {
+  readonly ref: Ref;
+  readonly backend: SessionBackend;
+  readonly tree: Tree;
+  #head: Head | undefined;
+  #tip: Tip | undefined;
+  #loading: Promise<void> = Promise.resolve();
+
+  constructor(backend: SessionBackend, ref: Ref) {
+    this.backend = backend;
+    this.ref = ref;
+    this.tree = new Tree(ref.id);
+  }
+
+  /** The head as this process saw it last; may be old. */
+  get lastHead(): Head | undefined {
+    return this.#head;
+  }
+
+  /** Asks the store. Throws `SESSION_NOT_FOUND`, `SESSION_DELETED`, `INCARNATION_CHANGED`. */
+  async refresh(): Promise<Head> {
+    const head = await this.backend.head(this.ref.id);
+    this.adopt(head);
+    return head;
+  }
+
+  /** Takes over a head that the store answered with. */
+  adopt(head: Head): void {
+    if (head.incarnation !== this.ref.incarnation) {
+      this.tree.clear();
+      throw new AixgoError("INCARNATION_CHANGED", `session ${this.ref.id} was rewritten since this handle was opened. Get it again from the manager`);
+    }
+    this.#head = head;
+  }
+
+  /** Keeps the line that this process has just appended, so that it need not be read again. */
+  appended(line: Buffer, tip: Tip): void {
+    if (this.tree.bytes + line.length > MAX_KEPT_BYTES) this.tree.clear();
+    this.tree.pushOwn(tip.seq, line, tip.hash);
+  }
+
+  /** Where the next line is built, for this head; reads the line of the head entry if it is not known. */
+  async tipOf(head: Head): Promise<Tip> {
+    const known = this.#tip;
+    if (known !== undefined && known.seq === head.seq && known.hash === head.hash) return known;
+    if (known !== undefined && known.headSeq === head.headSeq && known.seq < head.seq) {
+      return this.setTip({ ...known, seq: head.seq, hash: head.hash, n: head.info.messageCount });
+    }
+    const entry = await this.one(head.headSeq);
+    return this.setTip({ seq: head.seq, hash: head.hash, headSeq: head.headSeq, headId: entry.id, headHash: entry.hash, n: head.info.messageCount });
+  }
+
+  setTip(tip: Tip): Tip {
+    this.#tip = tip;
+    return tip;
+  }
+
+  /** One entry, from memory if it is there, else read with the line before it as the anchor of its hash. */
+  async one(seq: number, signal?: AbortSignal): Promise<Entry> {
+    if (!this.tree.isEmpty && seq >= this.tree.low && seq <= this.tree.high) return this.tree.entry(seq);
+    for await (const [found] of this.#pages(seq, seq, signal)) if (found !== undefined) return found.entry;
+    throw new AixgoError("ENTRY_NOT_FOUND", `session ${this.ref.id} has no entry ${seq}`);
+  }
+
+  /** Entries as a stream, verified, not kept. */
+  async *scan(from: number, to: number, signal?: AbortSignal): AsyncGenerator<Entry> {
+    for await (const page of this.#pages(from, to, signal)) for (const { entry } of page) yield entry;
+  }
+
+  /** All messages on the path to `head`, oldest first. */
+  async path(head: Head, signal?: AbortSignal): Promise<readonly PathMessage[]> {
+    return this.#consistent(head, signal, () => this.tree.path(head.headSeq), "whole");
+  }
+
+  /** Visits the path from `from` towards the root until `visit` returns false. `visit` may be called anew from the start. */
+  async walk(head: Head, from: number, begin: () => (entry: Entry) => boolean | void, signal?: AbortSignal): Promise<void> {
+    await this.#consistent(head, signal, () => this.tree.walk(from, begin()) ?? "done");
+  }
+
+  /** The last entry of that type at or before `from`, whether on the path or not. */
+  async lastOfType(head: Head, type: Entry["type"], from: number = head.seq, signal?: AbortSignal): Promise<Entry | undefined> {
+    const found = await this.#consistent<Entry | "none">(head, signal, () => {
+      for (let seq = Math.min(from, this.tree.high); seq >= this.tree.low; seq -= 1) {
+        const entry = this.tree.entry(seq);
+        if (entry.type === type) return entry;
+      }
+      return this.tree.low === 0 ? "none" : this.tree.low - 1;
+    });
+    return found === "none" ? undefined : found;
+  }
+
+  /** Runs `ask` on the tree until it needs nothing more; a number is the seq that must be loaded first. */
+  async #consistent<T>(head: Head, signal: AbortSignal | undefined, ask: () => T | number, extent: "whole" | "end" = "end"): Promise<T> {
+    for (let restarts = 0; ; ) {
+      signal?.throwIfAborted();
+      try {
+        if (this.tree.isEmpty || this.tree.high < head.seq) await this.#load(() => this.#top(head, extent, signal));
+        const answer = ask();
+        if (typeof answer !== "number") return answer;
+        await this.#load(() => this.#down(extent === "whole" ? 0 : answer, signal));
+      } catch (error) {
+        // Memory and store may have parted (a tail was lost in a power cut, a log put back from a copy): the store is the truth.
+        if (!isAixgoError(error, "ENTRY_CORRUPT") || restarts >= 1) throw error;
+        restarts += 1;
+        this.tree.clear();
+      }
+    }
+  }
+
+  /** Loads are done one after the other; each looks afresh at what is there. */
+  async #load(step: () => Promise<void>): Promise<void> {
+    const before = this.#loading;
+    const mine = before.then(step);
+    this.#loading = mine.catch(() => undefined);
+    await mine;
+  }
+
+  async #top(head: Head, extent: "whole" | "end", signal: AbortSignal | undefined): Promise<void> {
+    const { tree } = this;
+    if (!tree.isEmpty && tree.high >= head.seq) return;
+    if (tree.bytes > MAX_KEPT_BYTES) tree.clear();
+    if (!tree.isEmpty) {
+      const verifier = new Verifier(this.ref.id, tree.high + 1, tree.topHash);
+      for await (const page of this.backend.read(this.ref, range(tree.high + 1, head.seq, signal))) tree.pushAll([...verifier.page(page)]);
+      return;
+    }
+    tree.pushAll(await this.#between(extent === "whole" ? 0 : Math.max(0, head.seq + 1 - FIRST_CHUNK), head.seq, signal));
+  }
+
+  async #down(need: number, signal: AbortSignal | undefined): Promise<void> {
+    const { tree } = this;
+    if (tree.isEmpty || need >= tree.low) return;
+    const chunk = Math.min(LARGEST_CHUNK, Math.max(FIRST_CHUNK, tree.high - tree.low + 1));
+    tree.unshiftAll(await this.#between(Math.max(0, Math.min(need, tree.low - chunk)), tree.low - 1, signal));
+  }
+
+  async #between(from: number, to: number, signal: AbortSignal | undefined): Promise<readonly Verified[]> {
+    const found: Verified[] = [];
+    for await (const page of this.#pages(from, to, signal)) for (const each of page) found.push(each);
+    return found;
+  }
+
+  async *#pages(from: number, to: number, signal: AbortSignal | undefined): AsyncGenerator<readonly Verified[]> {
+    if (to < from) return;
+    const verifier = from === 0 ? new Verifier(this.ref.id, 0, this.ref.incarnation) : new Verifier(this.ref.id, from - 1, undefined);
+    for await (const page of this.backend.read(this.ref, range(Math.max(0, from - 1), to, signal))) yield [...verifier.page(page)];
+    if (verifier.nextSeq <= to) {
+      throw new AixgoError("ENTRY_CORRUPT", `session ${this.ref.id} ends before entry ${verifier.nextSeq}, which its head promises`, {
+        details: { session: this.ref.id, seq: verifier.nextSeq },
+      });
+    }
+  }
+}
+
+function range(from: number, to: number, signal: AbortSignal | undefined): { from: number; to: number; signal?: AbortSignal } {
+  return signal === undefined ? { from, to } : { from, to, signal };
+}
+
+/** Verified entries of the lines that a conflict brought: pages as `read` yields them, behind a known position. */
+export function linesSince(session: string, after: { readonly seq: number; readonly hash: string }, since: Uint8Array): readonly Verified[] {
+  return [...new Verifier(session, after.seq + 1, after.hash).page(asBuffer(since))];
+}

@@ -1,0 +1,273 @@
+import { AixgoError, isAixgoError, type MessageInput, type OpenTurn, type OpenTurnRequest, type Principal, type SessionHost, type TurnOptions } from "@aixgo/core";
+import { assertUserText, isSessionId } from "@aixgo/security";
+import type { CreateRequest, Head, Ref } from "./contract.ts";
+import type { HeaderData } from "./entry.ts";
+import { type CreateOptions, newSession, userKey } from "./header.ts";
+import type { Tip } from "./line.ts";
+import type { Page, SessionInfo, SessionQuery } from "./info.ts";
+import { type ManagerOptions, resolveManagerOptions, type SessionManagerOptions } from "./manager-options.ts";
+import { openTurn } from "./open-turn.ts";
+import type { OpenSession } from "./open-session.ts";
+import { type Session, type SessionHome, StoredSession } from "./session.ts";
+import { SessionCache } from "./session-cache.ts";
+import { cancelReason } from "./turn.ts";
+import { lastTurn } from "./turn-log.ts";
+import { isLive } from "./writer.ts";
+
+/** Creates, finds, lists and deletes sessions, and hosts the turns of a runtime. */
+export interface SessionManager extends SessionHost, AsyncDisposable {
+  /** Throws `KEY_EXISTS` if the key is taken and `onKey` does not say what to do. */
+  create(agentName: string, options?: CreateOptions): Promise<Session>;
+  /** Throws `SESSION_NOT_FOUND`, also for another's session, and `SESSION_DELETED`. */
+  get(id: string): Promise<Session>;
+  /** The one session of (tenant, agent, `key` or the user): made if there is none, by whoever comes first. */
+  getOrCreate(agentName: string, userId: string, options?: Omit<CreateOptions, "userId" | "onKey">): Promise<Session>;
+  list(query?: SessionQuery): Promise<Page<SessionInfo>>;
+  /** All pages, one session after the other. */
+  listAll(query?: SessionQuery): AsyncIterable<SessionInfo>;
+  /** False: there was none. `erase` also removes damaged remains. */
+  delete(id: string, options?: { readonly mode?: "remove" | "erase" }): Promise<boolean>;
+  /** The same store as one principal sees it: only sessions of that user and tenant. Its `close` does nothing. */
+  as(principal: Principal): SessionManager;
+  /** Stops running turns, waits for appends under way, closes the backend. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Does no I/O; the first call does. `close` it, or use `await using`. */
+export function createSessionManager(options: SessionManagerOptions): SessionManager {
+  return new Manager(new Shared(resolveManagerOptions(options)), undefined);
+}
+
+/** How long `close` waits for turns that it told to stop. */
+const CLOSE_GRACE_MS = 2000;
+
+/** What all views of one manager have in common. */
+class Shared {
+  readonly options: ManagerOptions;
+  readonly cache: SessionCache;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ManagerOptions) {
+    this.options = options;
+    this.cache = new SessionCache(options.backend, options.rebaseMs);
+  }
+
+  assertOpen(): void {
+    if (this.#closing !== undefined) throw new AixgoError("BACKEND_CLOSED", "this session manager was closed");
+  }
+
+  async head(id: string): Promise<Head> {
+    this.assertOpen();
+    if (!isSessionId(id)) throw new AixgoError("SESSION_NOT_FOUND", `${JSON.stringify(String(id).slice(0, 80))} is no session id: those are 32 hexadecimal digits`);
+    this.cache.touched();
+    try {
+      return await this.options.backend.head(id);
+    } catch (error) {
+      if (isAixgoError(error, "SESSION_DELETED") || isAixgoError(error, "SESSION_NOT_FOUND")) this.cache.drop(id);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const error = new AixgoError("CANCELLED", "the session manager was closed");
+    const sessions = this.cache.all();
+    for (const open of sessions) {
+      open.turns.close(error);
+      open.running?.cancel("interrupted", "the session manager was closed");
+    }
+    const deadline = performance.now() + CLOSE_GRACE_MS;
+    while (sessions.some((open) => open.running !== undefined) && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    for (const open of sessions) await open.writer.settled();
+    await this.options.backend.close();
+  }
+}
+
+class Manager implements SessionManager {
+  readonly #shared: Shared;
+  readonly #principal: Principal | undefined;
+
+  constructor(shared: Shared, principal: Principal | undefined) {
+    this.#shared = shared;
+    this.#principal = principal;
+  }
+
+  get sharedBy(): SessionHost["sharedBy"] {
+    return this.#shared.options.backend.capabilities.sharedBy;
+  }
+
+  async create(agentName: string, options: CreateOptions = {}): Promise<Session> {
+    if (options.key?.startsWith("user:") === true) {
+      throw new AixgoError("INVALID_INPUT", `keys that begin with "user:" belong to getOrCreate; choose another than ${JSON.stringify(options.key)}`);
+    }
+    return this.#create(agentName, options);
+  }
+
+  async get(id: string): Promise<Session> {
+    return this.#handle(await this.#visible(id, this.#principal));
+  }
+
+  async getOrCreate(agentName: string, userId: string, options: Omit<CreateOptions, "userId" | "onKey"> = {}): Promise<Session> {
+    assertUserText("user id", userId);
+    return this.#create(agentName, { ...options, userId, key: options.key ?? userKey(userId), onKey: "get" });
+  }
+
+  async list(query: SessionQuery = {}): Promise<Page<SessionInfo>> {
+    this.#shared.assertOpen();
+    const principal = this.#principal;
+    if (principal === undefined) return this.#shared.options.backend.list(query);
+    const isElsewhere = (query.userId ?? principal.id) !== principal.id || (query.tenantId ?? principal.tenantId) !== principal.tenantId;
+    if (isElsewhere) return { items: [] };
+    const { tenantId } = principal;
+    const page = await this.#shared.options.backend.list({ ...query, userId: principal.id, ...(tenantId === undefined ? undefined : { tenantId }) });
+    return { ...page, items: page.items.filter((info) => belongsTo(info, principal)) };
+  }
+
+  async *listAll(query: SessionQuery = {}): AsyncGenerator<SessionInfo> {
+    let cursor = query.cursor;
+    do {
+      const page: Page<SessionInfo> = await this.list(cursor === undefined ? query : { ...query, cursor });
+      yield* page.items;
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+  }
+
+  async delete(id: string, options: { readonly mode?: "remove" | "erase" } = {}): Promise<boolean> {
+    const { mode = "remove" } = options;
+    if (mode !== "remove" && mode !== "erase") throw new AixgoError("INVALID_OPTION", `mode must be "remove" or "erase", not ${JSON.stringify(mode)}`);
+    let head: Head;
+    try {
+      head = await this.#visible(id, this.#principal);
+    } catch (error) {
+      if (isAixgoError(error, "SESSION_NOT_FOUND") || isAixgoError(error, "SESSION_DELETED")) return false;
+      throw error;
+    }
+    await this.#shared.options.backend.delete({ id, incarnation: head.incarnation }, { erase: mode === "erase" });
+    this.#shared.cache.get(id)?.running?.cancel("cancelled", "the session was deleted");
+    this.#shared.cache.drop(id);
+    return true;
+  }
+
+  as(principal: Principal): SessionManager {
+    assertUserText("principal id", principal.id);
+    if (principal.tenantId !== undefined) assertUserText("tenant id", principal.tenantId);
+    if (this.#principal !== undefined && (this.#principal.id !== principal.id || this.#principal.tenantId !== principal.tenantId)) {
+      throw new AixgoError("PERMISSION_DENIED", "a manager that is one principal's cannot act for another");
+    }
+    return new Manager(this.#shared, principal);
+  }
+
+  async openTurn(sessionId: string, request: OpenTurnRequest): Promise<OpenTurn> {
+    const head = await this.#visible(sessionId, this.#principal);
+    const { principal } = request.options;
+    if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(sessionId);
+    if (head.info.agentName !== request.agent) {
+      throw new AixgoError("AGENT_MISMATCH", `session ${sessionId} belongs to agent ${JSON.stringify(head.info.agentName)}, not to ${JSON.stringify(request.agent)}`);
+    }
+    const open = this.#shared.cache.open(head);
+    return openTurn(open, this.#handle(head), request, this.#shared.options);
+  }
+
+  async cancelTurn(sessionId: string, options: { readonly turnId?: string; readonly reason?: string } = {}): Promise<boolean> {
+    const head = await this.#visible(sessionId, this.#principal);
+    const open = this.#shared.cache.open(head);
+    const { running } = open;
+    if (running !== undefined) {
+      if (options.turnId !== undefined && options.turnId !== running.id) return false;
+      running.cancel("cancelled", options.reason ?? "");
+      return true;
+    }
+    if (!isLive(head)) return false;
+    if (options.turnId !== undefined) {
+      const last = await lastTurn(open.log, head);
+      if (last === undefined || (await open.log.one(last.turnSeq)).id !== options.turnId) return false;
+    }
+    return this.#shared.options.backend.cancel(open.ref, cancelReason(options.reason));
+  }
+
+  async close(): Promise<void> {
+    if (this.#principal === undefined) await this.#shared.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** The head of a session that this principal may see. */
+  async #visible(id: string, principal: Principal | undefined): Promise<Head> {
+    const head = await this.#shared.head(id);
+    if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(id);
+    return head;
+  }
+
+  async #create(agentName: string, options: CreateOptions, fork?: Fork): Promise<Session> {
+    this.#shared.assertOpen();
+    const principal = this.#principal;
+    if (principal !== undefined && options.userId !== undefined && options.userId !== principal.id) {
+      throw new AixgoError("PERMISSION_DENIED", "a manager that is one principal's cannot create a session for another user");
+    }
+    const userId = options.userId ?? principal?.id;
+    const tenantId = principal?.tenantId ?? fork?.tenantId;
+    const fresh = newSession(agentName, {
+      ...options,
+      ...(userId === undefined ? undefined : { userId }),
+      ...(tenantId === undefined ? undefined : { tenantId }),
+      ...(fork === undefined ? undefined : { origin: fork.origin }),
+    });
+    const request: CreateRequest = {
+      ...fresh.request,
+      lines: async function* (id) {
+        const header = fresh.header(id);
+        yield header.line;
+        if (fork !== undefined) yield* fork.linesBehind(header.tip);
+      },
+    };
+    const { head, created } = await this.#shared.options.backend.create(request);
+    if (!created && head.info.userId !== userId) {
+      throw new AixgoError("KEY_EXISTS", `key ${JSON.stringify(options.key)} of agent ${JSON.stringify(agentName)} is taken by another user's session`);
+    }
+    return this.#handle(head);
+  }
+
+  #handle(head: Head): Session {
+    const ref: Ref = { id: head.id, incarnation: head.incarnation };
+    const shared = this.#shared;
+    const open = (): OpenSession => {
+      shared.assertOpen();
+      shared.cache.touched();
+      return shared.cache.open(ref);
+    };
+    const home: SessionHome = {
+      maxMessageBytes: shared.options.maxMessageBytes,
+      open,
+      openTurn: (input: MessageInput, options: TurnOptions) => this.openTurn(head.id, { agent: head.info.agentName, input, options }),
+      createFork: (options, { id, incarnation, info }, at, linesBehind) => {
+        const inherited: CreateOptions = { metadata: info.metadata, ...(info.userId === undefined ? undefined : { userId: info.userId }), ...options };
+        return this.#create(info.agentName, inherited, { origin: { id, incarnation, seq: at.headSeq, hash: at.headHash }, tenantId: info.tenantId, linesBehind });
+      },
+    };
+    return new StoredSession(home, head.info);
+  }
+
+}
+
+/** What a fork starts with. */
+interface Fork {
+  readonly origin: NonNullable<HeaderData["origin"]>;
+  readonly tenantId: string | undefined;
+  linesBehind(header: Tip): AsyncIterable<Uint8Array>;
+}
+
+function belongsTo(info: SessionInfo, principal: Principal): boolean {
+  return info.userId === principal.id && info.tenantId === principal.tenantId;
+}
+
+function notFound(id: string): AixgoError {
+  return new AixgoError("SESSION_NOT_FOUND", `there is no session ${id}`);
+}

@@ -1,0 +1,87 @@
+import { hash } from "node:crypto";
+import { AixgoError, type Json, type Message, type MessageDraft, type MessageInput, type Role, toMessage } from "@aixgo/core";
+import { assertJson, freezeJson } from "@aixgo/security";
+import type { Entry } from "./entry.ts";
+
+/** A message as its entry stores it: id and time only if the caller gave them; the entry has its own. */
+interface MessageData {
+  readonly role: Role;
+  readonly parts: Message["parts"];
+  readonly metadata?: Message["metadata"];
+  readonly id?: string;
+  readonly timestamp?: string;
+}
+
+/** Deeper than any honest message, far below what breaks `JSON.stringify`. */
+const MAX_DEPTH = 200;
+
+export interface EncodedMessage {
+  /** What is stored. */
+  readonly json: string;
+  /** The id that the caller gave. */
+  readonly id?: string;
+  /** Digest of role, parts and metadata, the order of members ignored: what "the same input" means. */
+  digest(): string;
+}
+
+/**
+ * Checks a message and turns it into what is stored. Throws `INVALID_INPUT` (names the place) or `LIMIT_EXCEEDED`;
+ * nothing has been written then.
+ */
+export function encodeMessage(input: MessageInput, role: Role, maxBytes: number): EncodedMessage {
+  // Checked and copied: JSON only, well-formed, not too deep.
+  const draft: MessageDraft = toMessage(input, role);
+  const data: MessageData = {
+    role: draft.role,
+    parts: draft.parts,
+    ...(draft.metadata === undefined ? undefined : { metadata: draft.metadata }),
+    ...(draft.id === undefined ? undefined : { id: draft.id }),
+    ...(draft.timestamp === undefined ? undefined : { timestamp: draft.timestamp }),
+  };
+  const json = JSON.stringify(data);
+  assertBytes(json, maxBytes, "message");
+  return {
+    json,
+    ...(draft.id === undefined ? undefined : { id: draft.id }),
+    digest: () => hash("sha256", canonical({ role: data.role, parts: data.parts, metadata: data.metadata ?? null } as unknown as Json), "base64url"),
+  };
+}
+
+/** JSON text of a value that is stored as it is. */
+export function encodeJson(value: unknown, what: string, maxBytes: number): string {
+  assertJson(value, { maxBytes, maxDepth: MAX_DEPTH }, what);
+  const json = JSON.stringify(value);
+  assertBytes(json, maxBytes, what);
+  return json;
+}
+
+function assertBytes(json: string, maxBytes: number, what: string): void {
+  // A UTF-16 unit is at most 3 bytes of UTF-8: short texts need not be counted.
+  if (json.length * 3 <= maxBytes) return;
+  const bytes = Buffer.byteLength(json);
+  if (bytes > maxBytes) {
+    throw new AixgoError("LIMIT_EXCEEDED", `the ${what} has ${bytes} bytes, the limit is ${maxBytes}. Store large content elsewhere and refer to it by a file part`, {
+      details: { bytes, maxBytes },
+    });
+  }
+}
+
+/** The message of a `message` entry, frozen. */
+export function decodeMessage(entry: Entry): Message {
+  const data = entry.data as unknown as MessageData;
+  return freezeJson({
+    id: data.id ?? entry.id,
+    role: data.role,
+    parts: data.parts,
+    timestamp: data.timestamp ?? entry.timestamp,
+    ...(data.metadata === undefined ? undefined : { metadata: data.metadata }),
+  } as unknown as Json) as unknown as Message;
+}
+
+/** JSON text with sorted members: equal values have equal texts. */
+export function canonical(value: Json): string {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member as Json)}`).join(",")}}`;
+}

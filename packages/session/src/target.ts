@@ -1,0 +1,44 @@
+import { AixgoError } from "@aixgo/core";
+import type { Head } from "./contract.ts";
+import type { Entry } from "./entry.ts";
+import type { Tip } from "./line.ts";
+import type { SessionLog } from "./log.ts";
+import { isPathEntry } from "./tree.ts";
+
+/** Where a restore or a fork goes: what the tip of the log looks like when its head is there. */
+export type Target = Pick<Tip, "headSeq" | "headId" | "headHash" | "n">;
+
+/**
+ * What an id means: a checkpoint its head, an entry of the path itself, a side entry the head of then, a caller's message id
+ * the last message with it. Throws `ENTRY_NOT_FOUND`; `ENTRY_CORRUPT` if a checkpoint's hash does not agree.
+ */
+export async function resolveTarget(log: SessionLog, head: Head, id: string): Promise<Target> {
+  const entry = await findEntry(log, head, id);
+  if (entry === undefined) throw new AixgoError("ENTRY_NOT_FOUND", `session ${log.ref.id} has no checkpoint, entry or message ${JSON.stringify(id.slice(0, 80))}`);
+  if (isPathEntry(entry)) return at(entry);
+  const target = at(await log.one(entry.head as number));
+  if (entry.type === "checkpoint") {
+    const { hash } = entry.data as { readonly hash?: string };
+    if (hash !== target.headHash) {
+      throw new AixgoError("ENTRY_CORRUPT", `checkpoint ${entry.id} of session ${log.ref.id} names another entry ${target.headSeq} than the log holds`, {
+        details: { session: log.ref.id, seq: entry.seq },
+      });
+    }
+  }
+  return target;
+}
+
+async function findEntry(log: SessionLog, head: Head, id: string): Promise<Entry | undefined> {
+  if (typeof id !== "string" || id === "" || id.length > 512) return undefined;
+  const seq = await log.backend.find(log.ref, { entryId: id });
+  if (seq !== undefined) return log.one(seq);
+  let found: Entry | undefined;
+  for await (const entry of log.scan(0, head.seq)) {
+    if (entry.type === "message" && (entry.data as { readonly id?: string }).id === id) found = entry;
+  }
+  return found;
+}
+
+function at(entry: Entry): Target {
+  return { headSeq: entry.seq, headId: entry.id, headHash: entry.hash, n: entry.n };
+}

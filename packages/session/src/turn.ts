@@ -1,0 +1,252 @@
+import { AixgoError, type HistoryOptions, isAixgoError, type Json, type Message, type MessageInput, type OpenTurn, type Reply, textOf, type Usage } from "@aixgo/core";
+import { newEntryId, redactError } from "@aixgo/security";
+import { runInTurn } from "./context.ts";
+import type { Lease } from "./contract.ts";
+import type { Entry } from "./entry.ts";
+import { LeaseKeeper } from "./lease.ts";
+import type { Draft } from "./line.ts";
+import { decodeMessage, encodeJson, encodeMessage } from "./message-data.ts";
+import { readMessages } from "./messages.ts";
+import type { OpenSession } from "./open-session.ts";
+import type { Session } from "./session.ts";
+import type { PathMessage } from "./tree.ts";
+import type { TurnData, TurnStatus } from "./turn-log.ts";
+import type { Batch, Written } from "./writer.ts";
+
+/** Reasons that travel through a lease's `cancelRequested`. */
+export const INTERRUPT = "interrupt";
+const CANCEL = "cancel:";
+
+export function cancelReason(reason: string | undefined): string {
+  return `${CANCEL}${reason ?? ""}`;
+}
+
+export interface TurnStart {
+  readonly open: OpenSession;
+  readonly session: Session;
+  readonly userId: string | undefined;
+  readonly id: string;
+  /** Seq of the turn's first start; its input is the entry behind it. */
+  readonly turnSeq: number;
+  readonly attempt: number;
+  readonly key: string | undefined;
+  readonly op: string | undefined;
+  readonly inputDigest: string;
+  readonly input: Message;
+  readonly headSeq: number;
+  readonly lease: Pick<Lease, "fence" | "token">;
+  readonly leaseMs: number;
+  readonly maxMessageBytes: number;
+  /** Called once, when the turn is over however it ended. */
+  onEnd(): void;
+}
+
+/** A turn that this process runs. Every line it writes is fenced by its lease and grows from its own last line. */
+export class Turn implements OpenTurn {
+  readonly id: string;
+  readonly attempt: number;
+  readonly input: Message;
+  readonly userId?: string;
+  readonly #start: TurnStart;
+  readonly #keeper: LeaseKeeper;
+  readonly #abort = new AbortController();
+  /** Messages that this attempt stored, by what the agent handed over. */
+  readonly #stored = new WeakMap<object, { readonly message: Message; readonly seq: number }>();
+  #headSeq: number;
+  #ended: "no" | "ending" | "yes" = "no";
+  #cancelled: "cancelled" | "interrupted" | undefined;
+
+  constructor(start: TurnStart) {
+    this.#start = start;
+    this.id = start.id;
+    this.attempt = start.attempt;
+    this.input = start.input;
+    if (start.userId !== undefined) this.userId = start.userId;
+    this.#headSeq = start.headSeq;
+    const { log } = start.open;
+    this.#keeper = new LeaseKeeper({
+      backend: log.backend,
+      ref: log.ref,
+      lease: start.lease,
+      leaseMs: start.leaseMs,
+      onLost: (error) => this.#lost(error),
+      onCancel: (reason) => this.#cancelRequested(reason),
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get sessionId(): string {
+    return this.#start.open.ref.id;
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended === "yes";
+  }
+
+  async history(options: HistoryOptions = {}): Promise<readonly Message[]> {
+    return this.#read(options, (each) => each.turn !== this.#start.turnSeq);
+  }
+
+  async steps(): Promise<readonly Message[]> {
+    const inputSeq = this.#start.turnSeq + 1;
+    return this.#read({}, (each) => each.turn === this.#start.turnSeq && each.seq !== inputSeq);
+  }
+
+  async getState(): Promise<Json | undefined> {
+    const { log } = this.#start.open;
+    const head = await log.refresh();
+    let state: Entry | undefined;
+    await log.walk(head, head.headSeq, () => (entry) => {
+      if (entry.type !== "state") return true;
+      state = entry;
+      return false;
+    });
+    return state?.data;
+  }
+
+  async setState(value: Json): Promise<void> {
+    this.#assertOpen("set its state");
+    const data = encodeJson(value, "state", this.#start.maxMessageBytes);
+    await this.#write({ drafts: [this.#draft("state", data)] });
+  }
+
+  async append(input: MessageInput): Promise<{ readonly message: Message; readonly version: number }> {
+    this.#assertOpen("append");
+    const { json } = encodeMessage(input, "assistant", this.#start.maxMessageBytes);
+    const written = await this.#write({ drafts: [this.#draft("message", json)] });
+    const message = decodeMessage(written.entries()[0] as Entry);
+    if (typeof input === "object") this.#stored.set(input, { message, seq: written.first });
+    this.#stored.set(message, { message, seq: written.first });
+    return { message, version: written.tip.seq };
+  }
+
+  /** Messages from outside of the agent's own results, such as `session.append` inside of a turn. */
+  async appendAll(inputs: readonly string[]): Promise<Written> {
+    this.#assertOpen("append");
+    return this.#write({ drafts: inputs.map((json) => this.#draft("message", json)) });
+  }
+
+  run<T>(body: () => T): T {
+    return runInTurn(this.#start.session, this, body);
+  }
+
+  async complete(input: MessageInput, usage?: Usage): Promise<Reply> {
+    this.#assertOpen("complete");
+    this.#ended = "ending";
+    const { open, maxMessageBytes } = this.#start;
+    try {
+      const known = await this.#alreadyStored(input);
+      const drafts: Draft[] = known === undefined ? [this.#draft("message", encodeMessage(input, "assistant", maxMessageBytes).json)] : [];
+      const end = (replySeq: number): string => this.#endData("completed", { replySeq, ...(usage === undefined ? undefined : { usage }) });
+      drafts.push(this.#draft("turn", (tip) => end(known?.seq ?? tip.seq), this.#start.op));
+      const written = await this.#write({ drafts, release: true });
+      const message = known?.message ?? decodeMessage(written.entries()[0] as Entry);
+      this.#finish();
+      return {
+        message,
+        text: textOf(message),
+        ...(usage === undefined ? undefined : { usage }),
+        turn: { id: this.id, sessionId: open.ref.id, version: written.tip.seq, replayed: false, status: "completed" },
+      };
+    } catch (error) {
+      // The answer could not be stored: the attempt is over, and the log should say so.
+      this.#ended = "no";
+      await this.fail(error);
+      throw error;
+    }
+  }
+
+  async fail(error: unknown): Promise<void> {
+    if (this.#ended !== "no") return;
+    this.#ended = "ending";
+    try {
+      const status: TurnStatus = this.#cancelled ?? (isAixgoError(error, "CANCELLED") ? "cancelled" : "failed");
+      const end = this.#draft("turn", this.#endData(status, { error: redactError(error) }), this.#start.op);
+      await this.#write({ drafts: [end], release: true });
+    } catch {
+      // The lease is lost or the store does not answer: the next opener finds the turn open and dead, and writes its end.
+    } finally {
+      this.#finish();
+    }
+  }
+
+  /** Asks the turn to stop. */
+  cancel(kind: "cancelled" | "interrupted", reason: string): void {
+    if (this.#ended === "yes" || this.#abort.signal.aborted) return;
+    this.#cancelled = kind;
+    this.#abort.abort(new AixgoError("CANCELLED", `turn ${this.id} of session ${this.#start.open.ref.id} was ${kind}${reason === "" ? "" : `: ${reason}`}`));
+  }
+
+  async #read(options: HistoryOptions, keep: (message: PathMessage) => boolean): Promise<readonly Message[]> {
+    const { log } = this.#start.open;
+    return (await readMessages(log, await log.refresh(), options, keep)).map(({ message }) => message);
+  }
+
+  #draft(type: "message" | "state" | "turn", data: Draft["data"], op?: string): Draft {
+    return { id: newEntryId(), type, data, turn: this.#start.turnSeq, fence: this.#start.lease.fence, ...(op === undefined ? undefined : { op }) };
+  }
+
+  #endData(status: TurnStatus, rest: Partial<TurnData>): string {
+    const { key, inputDigest } = this.#start;
+    return JSON.stringify({ phase: "end", ...(key === undefined ? undefined : { key }), inputDigest, attempt: this.attempt, status, ...rest } satisfies TurnData);
+  }
+
+  async #write(batch: Pick<Batch, "drafts" | "release">): Promise<Written> {
+    try {
+      const written = await this.#start.open.writer.submit({
+        ...batch,
+        lease: this.#start.lease,
+        check: (head) => {
+          // Side entries of others may stand in between; anything on the path, or a restore, takes the turn's ground away.
+          if (head.headSeq !== this.#headSeq) {
+            throw new AixgoError("FENCED", `session ${head.id} was continued by somebody else while turn ${this.id} ran; nothing more of it is written`);
+          }
+        },
+        landed: ({ tip }) => {
+          this.#headSeq = tip.headSeq;
+        },
+      });
+      const request = written.head.lease?.cancelRequested;
+      if (request !== undefined) this.#cancelRequested(request);
+      return written;
+    } catch (error) {
+      if (isAixgoError(error) && ["FENCED", "SESSION_DELETED", "INCARNATION_CHANGED"].includes(error.code)) this.#lost(error);
+      throw error;
+    }
+  }
+
+  /** The answer may have been stored on the way: by this attempt, or by an earlier one that died before the turn's end. */
+  async #alreadyStored(input: MessageInput): Promise<{ readonly message: Message; readonly seq: number } | undefined> {
+    if (typeof input === "string") return undefined;
+    const known = this.#stored.get(input);
+    if (known !== undefined || input.id === undefined) return known;
+    const { log } = this.#start.open;
+    const own = await readMessages(log, await log.refresh(), {}, (each) => each.turn === this.#start.turnSeq && each.seq !== this.#start.turnSeq + 1);
+    const found = own.findLast(({ message, entryId }) => message.role === "assistant" && (message.id === input.id || entryId === input.id));
+    return found === undefined ? undefined : { message: found.message, seq: found.seq };
+  }
+
+  #cancelRequested(reason: string): void {
+    if (reason === INTERRUPT) this.cancel("interrupted", "");
+    else this.cancel("cancelled", reason.startsWith(CANCEL) ? reason.slice(CANCEL.length) : reason);
+  }
+
+  #lost(error: unknown): void {
+    this.#keeper.stop();
+    if (!this.#abort.signal.aborted) this.#abort.abort(error);
+  }
+
+  #assertOpen(what: string): void {
+    if (this.#ended !== "no") throw new AixgoError("TURN_ENDED", `turn ${this.id} of session ${this.#start.open.ref.id} has ended; it cannot ${what}`);
+  }
+
+  #finish(): void {
+    if (this.#ended === "yes") return;
+    this.#ended = "yes";
+    this.#keeper.stop();
+    this.#start.onEnd();
+  }
+}

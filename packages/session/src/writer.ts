@@ -1,0 +1,288 @@
+import { AixgoError, isAixgoError } from "@aixgo/core";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Append, Head, Lease } from "./contract.ts";
+import type { Entry } from "./entry.ts";
+import { entryOf } from "./envelope.ts";
+import { type Draft, placeLine, type Tip } from "./line.ts";
+import { linesSince, type SessionLog } from "./log.ts";
+
+/** A group leaves as one append: at most so many entries or bytes, or one larger batch. */
+const MAX_GROUP_ENTRIES = 256;
+const MAX_GROUP_BYTES = 1024 * 1024;
+/** Appends that may wait in one process for one session. */
+const MAX_PENDING = 10_000;
+const MAX_PENDING_BYTES = 64 * 1024 * 1024;
+
+/** Entries that are written all or nothing. */
+export interface Batch {
+  readonly drafts: readonly Draft[];
+  readonly acquire?: NonNullable<Append["acquire"]>;
+  readonly lease?: Pick<Lease, "fence" | "token">;
+  readonly release?: boolean;
+  /** Refuse while a lease is live: an append from outside of a turn that would move the head. */
+  readonly outsideTurns?: boolean;
+  /** Called each time the batch is about to be placed; what it throws fails this batch alone. */
+  check?(head: Head, tip: Tip): void;
+  /** Called as soon as the batch has landed, before the next group is built. */
+  landed?(written: Written): void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Written {
+  /** The head of the session after the group that the batch left with. */
+  readonly head: Head;
+  /** Seq of the batch's first entry. */
+  readonly first: number;
+  /** The tip right behind the batch. */
+  readonly tip: Tip;
+  /** The entries as stored. */
+  entries(): readonly Entry[];
+}
+
+interface Pending {
+  readonly batch: Batch;
+  readonly bytes: number;
+  resolve(written: Written): void;
+  reject(error: unknown): void;
+}
+
+interface Placed {
+  readonly pending: Pending;
+  readonly first: number;
+  readonly lines: readonly Buffer[];
+  readonly tip: Tip;
+}
+
+/**
+ * The one queue through which this process appends to one session. What waits together leaves together as one group;
+ * a conflict is answered by building anew on the head that it brought, at once.
+ */
+export class Writer {
+  readonly #log: SessionLog;
+  readonly #rebaseMs: number;
+  readonly #marksSync: boolean;
+  #queue: Pending[] = [];
+  #queuedBytes = 0;
+  #draining: Promise<void> | undefined;
+  #durable = 0;
+  #written = 0;
+
+  constructor(log: SessionLog, rebaseMs: number) {
+    this.#log = log;
+    this.#rebaseMs = rebaseMs;
+    this.#marksSync = log.backend.capabilities.durability === "disk";
+  }
+
+  get isIdle(): boolean {
+    return this.#draining === undefined;
+  }
+
+  /** Lines that this process has written: tells whether others wrote in between. */
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Resolves when the batch is as durable as the store declares. */
+  submit(batch: Batch): Promise<Written> {
+    let bytes = 0;
+    for (const { data } of batch.drafts) bytes += typeof data === "string" ? data.length : 256;
+    if (this.#queue.length >= MAX_PENDING || (this.#queuedBytes + bytes > MAX_PENDING_BYTES && this.#queue.length > 0)) {
+      return Promise.reject(
+        new AixgoError("OVERLOADED", `too many appends wait for session ${this.#log.ref.id} (${this.#queue.length}). Await some before making more`),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ batch, bytes, resolve, reject });
+      this.#queuedBytes += bytes;
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  /** Resolves when nothing waits any more. */
+  async settled(): Promise<void> {
+    await this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    // What is submitted in the same turn of the event loop leaves together.
+    await undefined;
+    try {
+      while (this.#queue.length > 0) {
+        const group = this.#take();
+        if (group.length > 0) await this.#send(group);
+      }
+    } finally {
+      this.#draining = undefined;
+    }
+  }
+
+  #take(): Pending[] {
+    const group: Pending[] = [];
+    let entries = 0;
+    let bytes = 0;
+    let taken = 0;
+    for (const pending of this.#queue) {
+      const { batch } = pending;
+      const first = group[0]?.batch;
+      if (first !== undefined) {
+        const alone = batch.acquire !== undefined || first.acquire !== undefined || first.release === true;
+        if (alone || batch.lease?.token !== first.lease?.token || entries + batch.drafts.length > MAX_GROUP_ENTRIES || bytes + pending.bytes > MAX_GROUP_BYTES) break;
+      }
+      taken += 1;
+      this.#queuedBytes -= pending.bytes;
+      if (batch.signal?.aborted === true) {
+        pending.reject(new AixgoError("CANCELLED", `the append to session ${this.#log.ref.id} was cancelled before it was made`, { cause: batch.signal.reason }));
+        continue;
+      }
+      group.push(pending);
+      entries += batch.drafts.length;
+      bytes += pending.bytes;
+      if (batch.release === true) break;
+    }
+    this.#queue = taken === this.#queue.length ? [] : this.#queue.slice(taken);
+    return group;
+  }
+
+  async #send(group: readonly Pending[]): Promise<void> {
+    const log = this.#log;
+    const deadline = performance.now() + this.#rebaseMs;
+    let rest: readonly Pending[] = group;
+    try {
+      let head = await this.#headFor(rest);
+      for (;;) {
+        const placed = this.#place(rest, head, await log.tipOf(head));
+        if (placed.length === 0) return;
+        const answer = await this.#append(head, placed, deadline);
+        const landed = placed.slice(0, answer.landed);
+        const last = landed.at(-1);
+        // The tip must be known before callers go on; a conflict that came after our lines brought a tip of its own.
+        for (const each of landed) for (const [index, line] of each.lines.entries()) this.#keep(each, index, line);
+        if (last !== undefined && last.tip.hash === answer.head.hash) log.setTip(last.tip);
+        for (const { pending, first, lines, tip } of landed) {
+          const written: Written = { head: answer.head, first, tip, entries: () => lines.map(entryOf) };
+          pending.batch.landed?.(written);
+          pending.resolve(written);
+        }
+        rest = placed.slice(answer.landed).map(({ pending }) => pending);
+        if (rest.length === 0) return;
+        if (performance.now() > deadline) {
+          throw new AixgoError("SESSION_BUSY", `session ${log.ref.id} was changed by others each time for ${this.#rebaseMs} ms; nothing was written. Try again`);
+        }
+        head = answer.head;
+      }
+    } catch (error) {
+      for (const pending of rest) pending.reject(error);
+    }
+  }
+
+  #keep(placed: Placed, index: number, line: Buffer): void {
+    this.#written += 1;
+    const isLast = index === placed.lines.length - 1;
+    // Only the batch's last hash is at hand; a line before it claims its own.
+    const hash = isLast ? placed.tip.hash : line.toString("latin1", line.length - 45, line.length - 2);
+    this.#log.appended(line, { ...placed.tip, seq: placed.first + index, hash });
+  }
+
+  async #headFor(group: readonly Pending[]): Promise<Head> {
+    const known = this.#log.lastHead;
+    // A lease is prolonged without an append: whether it is live only the store can tell.
+    const asks = known === undefined || (known.lease !== undefined && group.some(({ batch }) => batch.outsideTurns === true));
+    return asks ? this.#log.refresh() : known;
+  }
+
+  #place(group: readonly Pending[], head: Head, start: Tip): readonly Placed[] {
+    if (head.unsupported !== undefined) {
+      throw new AixgoError("UNSUPPORTED_ENTRY", `session ${head.id} holds entries of type ${JSON.stringify(head.unsupported)}, which this version does not know: it can be read, not written. Update aixgo`);
+    }
+    const timestamp = now();
+    const placed: Placed[] = [];
+    let tip = start;
+    for (const pending of group) {
+      const { batch } = pending;
+      try {
+        if (batch.outsideTurns === true && isLive(head)) throw busy(head.id);
+        batch.check?.(head, tip);
+        const lines: Buffer[] = [];
+        let next = tip;
+        for (const [index, draft] of batch.drafts.entries()) {
+          const isGroupStart = this.#marksSync && placed.length === 0 && index === 0;
+          const made = placeLine(next, draft, index, batch.drafts.length, timestamp, isGroupStart ? this.#durable : undefined);
+          if (made.line.length > this.#log.backend.capabilities.maxLineBytes) throw tooLong(head.id, made.line.length, this.#log.backend.capabilities.maxLineBytes);
+          lines.push(made.line);
+          next = made.tip;
+        }
+        placed.push({ pending, first: tip.seq + 1, lines, tip: next });
+        tip = next;
+      } catch (error) {
+        pending.reject(error);
+      }
+    }
+    return placed;
+  }
+
+  /** One append, sent again with the same bytes while its outcome is unknown. Says how many batches landed. */
+  async #append(head: Head, placed: readonly Placed[], deadline: number): Promise<{ readonly landed: number; readonly head: Head }> {
+    const log = this.#log;
+    const { acquire, lease, release } = (placed.at(-1) as Placed).pending.batch;
+    const request: Append = {
+      expect: { seq: head.seq, hash: head.hash },
+      lines: placed.flatMap(({ lines }) => lines),
+      ...(acquire === undefined ? undefined : { acquire }),
+      ...(lease === undefined ? undefined : { lease }),
+      ...(release === undefined ? undefined : { release }),
+    };
+    let unknown = false;
+    for (let pause = 5; ; pause = Math.min(pause * 2, 250)) {
+      try {
+        const answer = await log.backend.append(log.ref, request);
+        if ("head" in answer) {
+          log.adopt(answer.head);
+          this.#durable = answer.head.seq;
+          return { landed: placed.length, head: answer.head };
+        }
+        const { conflict, since } = answer;
+        log.adopt(conflict);
+        return { landed: unknown ? await this.#landed(head, placed, conflict, since) : 0, head: conflict };
+      } catch (error) {
+        if (!isAixgoError(error, "OUTCOME_UNKNOWN") || performance.now() > deadline) throw error;
+        unknown = true;
+        await delay(pause * (0.5 + Math.random() / 2));
+      }
+    }
+  }
+
+  /** After an unknown outcome: our lines are where we put them, or they can never get there, since the log moved on. */
+  async #landed(head: Head, placed: readonly Placed[], conflict: Head, since: Uint8Array | undefined): Promise<number> {
+    const last = (placed.at(-1) as Placed).tip.seq;
+    const hashes = new Map<number, string>();
+    if (since !== undefined) for (const { entry } of linesSince(head.id, head, since)) hashes.set(entry.seq, entry.hash);
+    else for await (const entry of this.#log.scan(head.seq + 1, Math.min(last, conflict.seq))) hashes.set(entry.seq, entry.hash);
+    const missing = placed.findIndex(({ tip }) => hashes.get(tip.seq) !== tip.hash);
+    return missing < 0 ? placed.length : missing;
+  }
+}
+
+/** Whether the head, as the store answered just now, shows a live lease. */
+export function isLive(head: Pick<Head, "lease">): boolean {
+  return head.lease !== undefined && head.lease.expiresInMs > 0;
+}
+
+export function busy(id: string): AixgoError {
+  return new AixgoError("SESSION_BUSY", `a turn of session ${id} is running. Wait for its end, or cancel it`);
+}
+
+function tooLong(id: string, bytes: number, maxBytes: number): AixgoError {
+  return new AixgoError("LIMIT_EXCEEDED", `an entry for session ${id} has ${bytes} bytes, the store's limit is ${maxBytes}; nothing was written`, { details: { bytes, maxBytes } });
+}
+
+let lastMs = 0;
+let lastText = "";
+/** The time as ISO text, made once per millisecond. */
+export function now(): string {
+  const ms = Date.now();
+  if (ms !== lastMs) {
+    lastMs = ms;
+    lastText = new Date(ms).toISOString();
+  }
+  return lastText;
+}

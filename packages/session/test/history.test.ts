@@ -1,0 +1,88 @@
+import type { Message, Part } from "@aixgo/core";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { closeOpenCalls, OpenCallCloser, select } from "../src/history.ts";
+import type { PathMessage } from "../src/tree.ts";
+
+const call = (id: string): Part => ({ type: "tool-call", toolCallId: id, toolName: "t", input: {} });
+const result = (id: string): Part => ({ type: "tool-result", toolCallId: id, toolName: "t", output: { type: "text", value: id } });
+const text = (value: string): Part => ({ type: "text", text: value });
+
+function path(...messages: readonly [Message["role"], ...Part[]][]): PathMessage[] {
+  return messages.map(([role, ...parts], seq) => ({ seq, entryId: `e${seq}`, turn: undefined, message: { id: `m${seq}`, role, parts, timestamp: "2026-01-01T00:00:00.000Z" } }));
+}
+
+const shape = (messages: readonly PathMessage[]): string[] =>
+  messages.map(({ message }) => `${message.role}:${message.parts.map((part) => (part.type === "tool-call" ? `call ${part.toolCallId}` : part.type === "tool-result" ? `${part.output.type} ${part.toolCallId}` : "text")).join(",")}`);
+
+describe("a history is never bricked", () => {
+  it("closes calls without a result right after the stored results", () => {
+    expect(shape(closeOpenCalls(path(["user", text("q")], ["assistant", call("a"), call("b"), call("c")], ["tool", result("b")], ["user", text("hello?")])))).toEqual([
+      "user:text",
+      "assistant:call a,call b,call c",
+      "tool:text b",
+      "tool:interrupted a,interrupted c",
+      "user:text",
+    ]);
+  });
+
+  it("matches results only up to the next assistant message", () => {
+    expect(shape(closeOpenCalls(path(["assistant", call("a")], ["assistant", text("x")], ["tool", result("a")])))).toEqual(["assistant:call a", "tool:interrupted a", "assistant:text"]);
+  });
+
+  it("leaves out results without a call, and second results", () => {
+    expect(shape(closeOpenCalls(path(["tool", result("z")], ["assistant", call("a")], ["tool", result("a"), result("y")], ["tool", result("a")])))).toEqual(["assistant:call a", "tool:text a"]);
+  });
+
+  it("treats a reused call id as a new call", () => {
+    expect(shape(closeOpenCalls(path(["assistant", call("a")], ["tool", result("a")], ["assistant", call("a")])))).toEqual(["assistant:call a", "tool:text a", "assistant:call a", "tool:interrupted a"]);
+  });
+
+  it("accepts results that the provider put into the message itself", () => {
+    expect(shape(closeOpenCalls(path(["assistant", call("a"), result("a"), text("done")])))).toEqual(["assistant:call a,text a,text"]);
+  });
+
+  it("is the same however often it is read, and whether streamed or not", () => {
+    const open = path(["assistant", call("a"), call("b")], ["tool", result("b")]);
+    expect(closeOpenCalls(open)).toEqual(closeOpenCalls(open));
+    expect(closeOpenCalls(closeOpenCalls(open))).toEqual(closeOpenCalls(open));
+  });
+
+  it("gives every model a valid prompt, whatever was killed", () => {
+    const part = fc.oneof(fc.constantFrom("a", "b", "c").map(call), fc.constantFrom("a", "b", "c").map(result), fc.constant(text("x")));
+    const message = fc.tuple(fc.constantFrom<Message["role"]>("user", "assistant", "tool"), fc.array(part, { maxLength: 4 })).map(
+      ([role, parts]): [Message["role"], ...Part[]] => [role, ...parts.filter((each) => (role === "user" ? each.type === "text" : role === "tool" ? each.type === "tool-result" : each.type !== "tool-result"))],
+    );
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 12 }), (messages) => {
+        const closed = closeOpenCalls(path(...messages));
+        const closer = new OpenCallCloser();
+        expect([...path(...messages).flatMap((each) => closer.push(each)), ...closer.flush()]).toEqual([...closed]);
+        for (const [index, { message: each }] of closed.entries()) {
+          if (each.role !== "assistant") continue;
+          const ids = new Set(each.parts.flatMap((p) => (p.type === "tool-call" ? [p.toolCallId] : [])));
+          for (let next = index + 1; closed[next]?.message.role === "tool"; next += 1) {
+            for (const p of (closed[next] as PathMessage).message.parts) if (p.type === "tool-result") expect(ids.delete(p.toolCallId)).toBe(true);
+          }
+          expect([...ids]).toEqual([]);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe("the last messages", () => {
+  const messages = closeOpenCalls(path(["user", text("q")], ["assistant", call("a")], ["tool", result("a")], ["assistant", text("x")]));
+
+  it("widen to the start of a step, so that no result loses its call", () => {
+    expect(select(messages, { last: 2 })).toHaveLength(3);
+    expect(select(messages, { last: 1 })).toHaveLength(1);
+    expect(select(messages, { last: 0 })).toHaveLength(0);
+    expect(select(messages, { last: 9 })).toHaveLength(4);
+  });
+
+  it("are counted after the roles were chosen", () => {
+    expect(shape(select(messages, { roles: ["user", "assistant"], last: 2 }))).toEqual(["assistant:call a", "assistant:text"]);
+  });
+});

@@ -1,0 +1,154 @@
+import { AixgoError, textOf } from "@aixgo/core";
+import { describe, expect, it } from "vitest";
+import type { Append, SessionBackend } from "../src/backend.ts";
+import { createMemoryBackend, createSessionManager } from "../src/index.ts";
+import { faulty, seeded } from "./faulty-backend.ts";
+import { twoNodes } from "./two-nodes.ts";
+
+const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
+
+/** Sees every append on its way to the store. */
+function watched(backend: SessionBackend, onAppend: (request: Append) => void): SessionBackend {
+  return new Proxy(backend, {
+    get: (target, name, receiver) => {
+      const member = Reflect.get(target, name, receiver) as unknown;
+      if (typeof member !== "function") return member;
+      return (...parameters: unknown[]) => {
+        if (name === "append") onAppend(parameters[1] as Append);
+        return (member as (...all: unknown[]) => unknown).apply(target, parameters);
+      };
+    },
+  });
+}
+
+describe("appends over a network that loses requests, replies and sends twice", () => {
+  it.each(Array.from({ length: 10 }, (_, seed) => seed))("lose and double nothing (seed %i)", async (seed) => {
+    const random = seeded(seed);
+    const { a, b } = twoNodes({}, (backend) => faulty(backend, { lostRequests: 0.1, lostReplies: 0.2, doubled: 0.1, random }));
+    const s = await a.create("x");
+    const t = await b.get(s.id);
+    const sent: string[] = [];
+    for (let round = 0; round < 15; round += 1) {
+      await Promise.all(Array.from({ length: 4 }, async (_, index) => {
+        const text = `r${round}.${index}`;
+        await (index % 2 ? s : t).append([text, `${text}b`], random() < 0.3 ? { op: text } : {});
+        sent.push(text, `${text}b`);
+      }));
+      if (round % 5 === 0) await s.turn(`q${round}`, async (turn) => {
+        await turn.append(`step${round}`);
+        return `a${round}`;
+      }).then(() => sent.push(`q${round}`, `step${round}`, `a${round}`));
+    }
+    expect((await t.messages()).map(textOf).toSorted()).toEqual(sent.toSorted());
+    expect((await s.verify()).problems).toEqual([]);
+  }, 60_000);
+
+  it("whose outcome stays unknown say so", async () => {
+    const backend = faulty(createMemoryBackend(), { lostRequests: 1, lostReplies: 0, doubled: 0, random: () => 0.5 });
+    const s = await createSessionManager({ backend, rebaseMs: 30 }).create("x");
+    await expect(s.append("x")).rejects.toThrow(withCode("OUTCOME_UNKNOWN"));
+  });
+});
+
+describe("group commit", () => {
+  it("appends made at once leave as one group, of at most 256 entries", async () => {
+    const groups: number[] = [];
+    const s = await createSessionManager({ backend: watched(createMemoryBackend(), ({ lines }) => groups.push(lines.length)) }).create("x");
+    await Promise.all(Array.from({ length: 600 }, (_, index) => s.append(`m${index}`)));
+    expect(groups).toEqual([256, 256, 88]);
+    expect((await s.messages()).map(textOf)).toEqual(Array.from({ length: 600 }, (_, index) => `m${index}`));
+  });
+
+  it("never mixes appends of a turn with those of others", async () => {
+    const requests: Append[] = [];
+    const manager = createSessionManager({ backend: watched(createMemoryBackend(), (request) => requests.push(request)) });
+    const s = await manager.create("x");
+    await s.turn("q", async (turn) => {
+      await Promise.all([turn.append("one"), s.checkpoint(), turn.append("two"), s.setMetadata({ a: 1 })]);
+      return "done";
+    });
+    for (const { lease, lines } of requests) expect(lines.every((line) => Buffer.from(line).includes('"fence":') === (lease !== undefined || requests[0]?.lines.includes(line) === true))).toBe(true);
+    expect((await s.verify()).problems).toEqual([]);
+  });
+
+  it("an idle session keeps no queue", async () => {
+    const s = await createSessionManager({ backend: createMemoryBackend() }).create("x");
+    await expect(Promise.all(Array.from({ length: 10_200 }, (_, index) => s.append(`${index}`)))).rejects.toThrow(withCode("OVERLOADED"));
+    await s.append("afterwards it works");
+  });
+});
+
+describe("a conflict", () => {
+  it("is answered by building anew at once, without sleeping", async () => {
+    let conflicts = 0;
+    const { a, b } = twoNodes();
+    const s = await a.create("x");
+    const t = await b.get(s.id);
+    await t.append("warm");
+    await s.append("x");
+    const before = performance.now();
+    for (let round = 0; round < 100; round += 1) {
+      await t.append("t");
+      await s.append("s");
+      conflicts += 1;
+    }
+    expect(conflicts).toBe(100);
+    // 200 appends in memory that each met a conflict: with a pause of only 10 ms they would take 2 s.
+    expect(performance.now() - before).toBeLessThan(1900);
+  });
+
+  it("that lasts is SESSION_BUSY in the end, not for ever", async () => {
+    const store = createMemoryBackend();
+    const manager = createSessionManager({ backend: store });
+    const s = await manager.create("x");
+    const never: SessionBackend = new Proxy(store, {
+      get: (target, name, receiver) => {
+        const member = Reflect.get(target, name, receiver) as unknown;
+        if (name === "append") return async () => ({ conflict: await target.head(s.id) });
+        return typeof member === "function" ? (member as (...all: unknown[]) => unknown).bind(target) : member;
+      },
+    });
+    const unlucky = await createSessionManager({ backend: never, rebaseMs: 20 }).get(s.id);
+    await expect(unlucky.append("x")).rejects.toThrow(withCode("SESSION_BUSY"));
+  });
+});
+
+describe("an error of the store", () => {
+  it("rejects exactly the appends that it concerns; the next one works", async () => {
+    let failures = 2;
+    const store = createMemoryBackend();
+    const backend: SessionBackend = new Proxy(store, {
+      get: (target, name, receiver) => {
+        const member = Reflect.get(target, name, receiver) as unknown;
+        if (name !== "append") return typeof member === "function" ? (member as (...all: unknown[]) => unknown).bind(target) : member;
+        return async (...parameters: Parameters<SessionBackend["append"]>) => {
+          if ((failures -= 1) >= 0) throw new AixgoError("BACKEND_UNAVAILABLE", "the disk is full; nothing was written");
+          return target.append(...parameters);
+        };
+      },
+    });
+    const s = await createSessionManager({ backend }).create("x");
+    await expect(s.append("a")).rejects.toThrow(withCode("BACKEND_UNAVAILABLE"));
+    await expect(s.turn("q", async () => "never")).rejects.toThrow(withCode("BACKEND_UNAVAILABLE"));
+    await s.append("b");
+    expect((await s.messages()).map(textOf)).toEqual(["b"]);
+  });
+});
+
+describe("a log of a later version", () => {
+  it("can be read, and refuses writes with what to do", async () => {
+    const store = createMemoryBackend();
+    const s = await createSessionManager({ backend: store }).create("x");
+    await s.append("old");
+    const future: SessionBackend = new Proxy(store, {
+      get: (target, name, receiver) => {
+        const member = Reflect.get(target, name, receiver) as unknown;
+        if (name === "head") return async (id: string) => ({ ...(await target.head(id)), unsupported: "poem" });
+        return typeof member === "function" ? (member as (...all: unknown[]) => unknown).bind(target) : member;
+      },
+    });
+    const reader = await createSessionManager({ backend: future }).get(s.id);
+    expect((await reader.messages()).map(textOf)).toEqual(["old"]);
+    await expect(reader.append("new")).rejects.toThrow(withCode("UNSUPPORTED_ENTRY"));
+  });
+});
