@@ -8,6 +8,8 @@ import { type PathMessage, Tree, type Verified, Verifier } from "./tree.ts";
 /** Entries that are read at first when the end of a log is wanted; doubled each time more is needed. */
 const FIRST_CHUNK = 64;
 const LARGEST_CHUNK = 8192;
+/** A chunk of large entries is smaller: about so many bytes. */
+const CHUNK_BYTES = 1024 * 1024;
 /** Beyond this a log is not kept in memory but read as a stream. */
 const MAX_KEPT_BYTES = 32 * 1024 * 1024;
 
@@ -113,8 +115,11 @@ export class SessionLog {
       try {
         if (this.tree.isEmpty || this.tree.high < head.seq) await this.#load(() => this.#top(head, extent, signal));
         const answer = ask();
-        if (typeof answer !== "number") return answer;
-        await this.#load(() => this.#down(extent === "whole" ? 0 : answer, signal));
+        if (typeof answer !== "number") {
+          if (this.tree.bytes > MAX_KEPT_BYTES) this.tree.clear();
+          return answer;
+        }
+        await this.#load(() => this.#down(head, extent === "whole" ? 0 : answer, signal));
       } catch (error) {
         // Memory and store may have parted (a tail was lost in a power cut, a log put back from a copy): the store is the truth.
         if (!isAixgoError(error, "ENTRY_CORRUPT") || restarts >= 1) throw error;
@@ -135,19 +140,18 @@ export class SessionLog {
   async #top(head: Head, extent: "whole" | "end", signal: AbortSignal | undefined): Promise<void> {
     const { tree } = this;
     if (!tree.isEmpty && tree.high >= head.seq) return;
-    if (tree.bytes > MAX_KEPT_BYTES) tree.clear();
     if (!tree.isEmpty) {
       const verifier = new Verifier(this.ref.id, tree.high + 1, tree.topHash);
       for await (const page of this.backend.read(this.ref, range(tree.high + 1, head.seq, signal))) tree.pushAll([...verifier.page(page)]);
       return;
     }
-    tree.pushAll(await this.#between(extent === "whole" ? 0 : Math.max(0, head.seq + 1 - FIRST_CHUNK), head.seq, signal));
+    tree.pushAll(await this.#between(extent === "whole" ? 0 : Math.max(0, head.seq + 1 - entriesIn(head, FIRST_CHUNK)), head.seq, signal));
   }
 
-  async #down(need: number, signal: AbortSignal | undefined): Promise<void> {
+  async #down(head: Head, need: number, signal: AbortSignal | undefined): Promise<void> {
     const { tree } = this;
     if (tree.isEmpty || need >= tree.low) return;
-    const chunk = Math.min(LARGEST_CHUNK, Math.max(FIRST_CHUNK, tree.high - tree.low + 1));
+    const chunk = entriesIn(head, Math.min(LARGEST_CHUNK, Math.max(FIRST_CHUNK, tree.high - tree.low + 1)));
     tree.unshiftAll(await this.#between(Math.max(0, Math.min(need, tree.low - chunk)), tree.low - 1, signal));
   }
 
@@ -167,6 +171,12 @@ export class SessionLog {
       });
     }
   }
+}
+
+/** How many entries a chunk should have: `wanted`, unless those of this log are large. */
+function entriesIn(head: Head, wanted: number): number {
+  const average = head.bytes / (head.seq + 1);
+  return Math.max(4, Math.min(wanted, Math.ceil((CHUNK_BYTES * Math.max(1, wanted / FIRST_CHUNK)) / average)));
 }
 
 function range(from: number, to: number, signal: AbortSignal | undefined): { from: number; to: number; signal?: AbortSignal } {

@@ -4,7 +4,7 @@ import { assertJson, freezeJson } from "@aixgo/security";
 import type { Entry } from "./entry.ts";
 
 /** A message as its entry stores it: id and time only if the caller gave them; the entry has its own. */
-interface MessageData {
+export interface MessageData {
   readonly role: Role;
   readonly parts: Message["parts"];
   readonly metadata?: Message["metadata"];
@@ -18,6 +18,8 @@ const MAX_DEPTH = 200;
 export interface EncodedMessage {
   /** What is stored. */
   readonly json: string;
+  /** The same, shared with nobody. */
+  readonly data: MessageData;
   /** The id that the caller gave. */
   readonly id?: string;
   /** Digest of role, parts and metadata, the order of members ignored: what "the same input" means. */
@@ -42,6 +44,7 @@ export function encodeMessage(input: MessageInput, role: Role, maxBytes: number)
   assertBytes(json, maxBytes, "message");
   return {
     json,
+    data,
     ...(draft.id === undefined ? undefined : { id: draft.id }),
     digest: () => hash("sha256", canonical({ role: data.role, parts: data.parts, metadata: data.metadata ?? null } as unknown as Json), "base64url"),
   };
@@ -67,13 +70,17 @@ function assertBytes(json: string, maxBytes: number, what: string): void {
 }
 
 /** The message of a `message` entry, frozen. */
-export function decodeMessage(entry: Entry): Message {
-  const data = entry.data as unknown as MessageData;
+export function decodeMessage(entry: Pick<Entry, "id" | "timestamp" | "data">): Message {
+  return messageOf(entry.data as unknown as MessageData, entry.id, entry.timestamp);
+}
+
+/** The message that was just stored, frozen, without reading it back. */
+export function messageOf(data: MessageData, entryId: string, timestamp: string): Message {
   return freezeJson({
-    id: data.id ?? entry.id,
+    id: data.id ?? entryId,
     role: data.role,
     parts: data.parts,
-    timestamp: data.timestamp ?? entry.timestamp,
+    timestamp: data.timestamp ?? timestamp,
     ...(data.metadata === undefined ? undefined : { metadata: data.metadata }),
   } as unknown as Json) as unknown as Message;
 }

@@ -12,6 +12,7 @@ export class SessionCache {
   readonly #rebaseMs: number;
   readonly #sessions = new Map<string, OpenSession>();
   #checked = 0;
+  #latest: OpenSession | undefined;
 
   constructor(backend: SessionBackend, rebaseMs: number) {
     this.#backend = backend;
@@ -21,14 +22,18 @@ export class SessionCache {
   open(ref: Ref): OpenSession {
     const known = this.#sessions.get(ref.id);
     if (known !== undefined && known.ref.incarnation === ref.incarnation) {
-      this.#sessions.delete(ref.id);
-      this.#sessions.set(ref.id, known);
+      if (known !== this.#latest) {
+        this.#sessions.delete(ref.id);
+        this.#sessions.set(ref.id, known);
+        this.#latest = known;
+      }
       return known;
     }
     if (known !== undefined && !known.isIdle) throw new AixgoError("INCARNATION_CHANGED", `session ${ref.id} was rewritten while it was in use`);
     const fresh = new OpenSession(this.#backend, ref, this.#rebaseMs);
     this.#sessions.set(ref.id, fresh);
-    this.#shrink();
+    this.#latest = fresh;
+    this.touched();
     return fresh;
   }
 
@@ -37,14 +42,17 @@ export class SessionCache {
   }
 
   drop(id: string): void {
-    if (this.#sessions.get(id)?.isIdle === true) this.#sessions.delete(id);
+    const known = this.#sessions.get(id);
+    if (known?.isIdle !== true) return;
+    if (known === this.#latest) this.#latest = undefined;
+    this.#sessions.delete(id);
   }
 
   all(): readonly OpenSession[] {
     return [...this.#sessions.values()];
   }
 
-  /** Called now and then by readers: what they loaded counts. */
+  /** Called by each use: what was loaded meanwhile counts. */
   touched(): void {
     this.#checked += 1;
     if (this.#checked % 64 === 0) this.#shrink();
@@ -57,6 +65,7 @@ export class SessionCache {
       if (this.#sessions.size <= MAX_SESSIONS && bytes <= MAX_BYTES) return;
       if (!each.isIdle) continue;
       bytes -= each.log.tree.bytes;
+      if (each === this.#latest) this.#latest = undefined;
       this.#sessions.delete(id);
     }
   }

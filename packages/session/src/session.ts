@@ -7,7 +7,7 @@ import type { Entry } from "./entry.ts";
 import { forkLines } from "./fork.ts";
 import { type CreateOptions, encodeMetadata } from "./header.ts";
 import type { SessionInfo } from "./info.ts";
-import { decodeMessage, encodeMessage } from "./message-data.ts";
+import { decodeMessage, type EncodedMessage, encodeMessage } from "./message-data.ts";
 import { readMessages, streamMessages } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import { appendOnce } from "./once.ts";
@@ -89,16 +89,15 @@ export class StoredSession implements Session {
 
   async append(input: MessageInput | readonly MessageInput[], options: AppendOptions = {}): Promise<{ readonly version: number; readonly messages: readonly Message[] }> {
     const open = this.#open();
-    const jsons = this.#encodeAll(Array.isArray(input) ? (input as readonly MessageInput[]) : [input as MessageInput]);
+    const inputs = this.#encodeAll(Array.isArray(input) ? (input as readonly MessageInput[]) : [input as MessageInput]);
     const { op, expectedVersion, signal } = options;
     const turn = runningTurns().find((each) => each.sessionId === this.id);
     if (turn !== undefined) {
       if (op !== undefined || expectedVersion !== undefined) throw new AixgoError("INVALID_OPTION", "op and expectedVersion are for appends outside of a turn");
-      const written = await turn.appendAll(jsons);
+      const written = await turn.appendAll(inputs);
       return { version: written.tip.seq, messages: written.entries().map(decodeMessage) };
     }
-    const written = await appendOnce(open, jsons, { op, expectedVersion, signal });
-    return { version: written.version, messages: written.entries.map(decodeMessage) };
+    return appendOnce(open, inputs, { op, expectedVersion, signal });
   }
 
   async messages(options: HistoryOptions = {}): Promise<readonly Message[]> {
@@ -187,17 +186,17 @@ export class StoredSession implements Session {
     return this.#home.open();
   }
 
-  #encodeAll(inputs: readonly MessageInput[]): readonly string[] {
+  #encodeAll(inputs: readonly MessageInput[]): readonly EncodedMessage[] {
     if (inputs.length === 0 || inputs.length > MAX_MESSAGES_PER_APPEND) {
       throw new AixgoError(inputs.length === 0 ? "INVALID_INPUT" : "LIMIT_EXCEEDED", `an append takes 1 to ${MAX_MESSAGES_PER_APPEND} messages, not ${inputs.length}`);
     }
     const { maxMessageBytes } = this.#home;
-    const jsons = inputs.map((input) => encodeMessage(input, "user", maxMessageBytes).json);
-    const total = jsons.reduce((sum, json) => sum + json.length, 0);
-    if (jsons.length > 1 && total > maxMessageBytes) {
+    const encoded = inputs.map((input) => encodeMessage(input, "user", maxMessageBytes));
+    const total = encoded.reduce((sum, { json }) => sum + json.length, 0);
+    if (encoded.length > 1 && total > maxMessageBytes) {
       throw new AixgoError("LIMIT_EXCEEDED", `the messages of one append have ${total} characters together, the limit is ${maxMessageBytes}. Append them in parts`);
     }
-    return jsons;
+    return encoded;
   }
 }
 

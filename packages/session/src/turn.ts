@@ -5,7 +5,7 @@ import type { Lease } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import { LeaseKeeper } from "./lease.ts";
 import type { Draft } from "./line.ts";
-import { decodeMessage, encodeJson, encodeMessage } from "./message-data.ts";
+import { encodeJson, type EncodedMessage, encodeMessage, messageOf } from "./message-data.ts";
 import { readMessages } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
@@ -115,18 +115,19 @@ export class Turn implements OpenTurn {
 
   async append(input: MessageInput): Promise<{ readonly message: Message; readonly version: number }> {
     this.#assertOpen("append");
-    const { json } = encodeMessage(input, "assistant", this.#start.maxMessageBytes);
-    const written = await this.#write({ drafts: [this.#draft("message", json)] });
-    const message = decodeMessage(written.entries()[0] as Entry);
+    const { json, data } = encodeMessage(input, "assistant", this.#start.maxMessageBytes);
+    const draft = this.#draft("message", json);
+    const written = await this.#write({ drafts: [draft] });
+    const message = messageOf(data, draft.id, written.timestamp);
     if (typeof input === "object") this.#stored.set(input, { message, seq: written.first });
     this.#stored.set(message, { message, seq: written.first });
     return { message, version: written.tip.seq };
   }
 
   /** Messages from outside of the agent's own results, such as `session.append` inside of a turn. */
-  async appendAll(inputs: readonly string[]): Promise<Written> {
+  async appendAll(inputs: readonly EncodedMessage[]): Promise<Written> {
     this.#assertOpen("append");
-    return this.#write({ drafts: inputs.map((json) => this.#draft("message", json)) });
+    return this.#write({ drafts: inputs.map(({ json }) => this.#draft("message", json)) });
   }
 
   run<T>(body: () => T): T {
@@ -139,11 +140,12 @@ export class Turn implements OpenTurn {
     const { open, maxMessageBytes } = this.#start;
     try {
       const known = await this.#alreadyStored(input);
-      const drafts: Draft[] = known === undefined ? [this.#draft("message", encodeMessage(input, "assistant", maxMessageBytes).json)] : [];
+      const answer = known === undefined ? encodeMessage(input, "assistant", maxMessageBytes) : undefined;
+      const drafts: Draft[] = answer === undefined ? [] : [this.#draft("message", answer.json)];
       const end = (replySeq: number): string => this.#endData("completed", { replySeq, ...(usage === undefined ? undefined : { usage }) });
       drafts.push(this.#draft("turn", (tip) => end(known?.seq ?? tip.seq), this.#start.op));
       const written = await this.#write({ drafts, release: true });
-      const message = known?.message ?? decodeMessage(written.entries()[0] as Entry);
+      const message = known?.message ?? messageOf((answer as EncodedMessage).data, (drafts[0] as Draft).id, written.timestamp);
       this.#finish();
       return {
         message,

@@ -35,6 +35,8 @@ export interface Written {
   readonly first: number;
   /** The tip right behind the batch. */
   readonly tip: Tip;
+  /** Of the batch's entries. */
+  readonly timestamp: string;
   /** The entries as stored. */
   entries(): readonly Entry[];
 }
@@ -51,6 +53,7 @@ interface Placed {
   readonly first: number;
   readonly lines: readonly Buffer[];
   readonly tip: Tip;
+  readonly timestamp: string;
 }
 
 /**
@@ -158,8 +161,8 @@ export class Writer {
         // The tip must be known before callers go on; a conflict that came after our lines brought a tip of its own.
         for (const each of landed) for (const [index, line] of each.lines.entries()) this.#keep(each, index, line);
         if (last !== undefined && last.tip.hash === answer.head.hash) log.setTip(last.tip);
-        for (const { pending, first, lines, tip } of landed) {
-          const written: Written = { head: answer.head, first, tip, entries: () => lines.map(entryOf) };
+        for (const { pending, first, lines, tip, timestamp } of landed) {
+          const written: Written = { head: answer.head, first, tip, timestamp, entries: () => lines.map(entryOf) };
           pending.batch.landed?.(written);
           pending.resolve(written);
         }
@@ -211,7 +214,7 @@ export class Writer {
           lines.push(made.line);
           next = made.tip;
         }
-        placed.push({ pending, first: tip.seq + 1, lines, tip: next });
+        placed.push({ pending, first: tip.seq + 1, lines, tip: next, timestamp });
         tip = next;
       } catch (error) {
         pending.reject(error);
