@@ -24,11 +24,18 @@ export interface NewSession {
 }
 
 export const MAX_METADATA_BYTES: number = 64 * 1024;
-/** What one page of the path brings into a key: never a path itself, so any printable text. */
 const USER_KEY = "user:";
 
+/** The key of the session that `getOrCreate` makes for a user. */
 export function userKey(userId: string): string {
   return USER_KEY + userId;
+}
+
+/** Checks a key that a caller chose. Throws `INVALID_INPUT`. */
+export function assertOwnKey(key: string | undefined): void {
+  if (key === undefined) return;
+  assertUserText("session key", key);
+  if (key.startsWith(USER_KEY)) throw new AixgoError("INVALID_INPUT", `keys that begin with "${USER_KEY}" belong to getOrCreate; choose another than ${JSON.stringify(key)}`);
 }
 
 /** Checks all that a caller gave before anything is written. Throws `INVALID_INPUT`. */
@@ -37,12 +44,12 @@ export function newSession(
   options: CreateOptions & { readonly tenantId?: string; readonly origin?: HeaderData["origin"] },
 ): NewSession {
   assertSafeName("agent name", agentName);
-  const { userId, tenantId, key, metadata, onKey, origin } = options;
+  const { userId, tenantId, key, onKey, origin } = options;
   if (userId !== undefined) assertUserText("user id", userId);
   if (tenantId !== undefined) assertUserText("tenant id", tenantId);
-  if (key !== undefined) assertUserText("session key", key);
   if (onKey !== undefined && onKey !== "get" && onKey !== "take") throw new AixgoError("INVALID_OPTION", `onKey must be "get" or "take", not ${JSON.stringify(onKey)}`);
-  if (metadata !== undefined) encodeMetadata(metadata);
+  // A copy: the caller's object may change before the header is written.
+  const metadata = options.metadata === undefined ? undefined : (JSON.parse(encodeMetadata(options.metadata)) as NonNullable<CreateOptions["metadata"]>);
   options.signal?.throwIfAborted();
   const ref = { id: newSessionId(), incarnation: newEntryId() };
   const about = {

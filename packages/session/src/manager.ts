@@ -2,7 +2,7 @@ import { AixgoError, isAixgoError, type MessageInput, type OpenTurn, type OpenTu
 import { assertUserText, isSessionId } from "@aixgo/security";
 import type { CreateRequest, Head, Ref } from "./contract.ts";
 import type { HeaderData } from "./entry.ts";
-import { type CreateOptions, newSession, userKey } from "./header.ts";
+import { assertOwnKey, type CreateOptions, newSession, userKey } from "./header.ts";
 import type { Tip } from "./line.ts";
 import type { Page, SessionInfo, SessionQuery } from "./info.ts";
 import { type ManagerOptions, resolveManagerOptions, type SessionManagerOptions } from "./manager-options.ts";
@@ -103,9 +103,7 @@ class Manager implements SessionManager {
   }
 
   async create(agentName: string, options: CreateOptions = {}): Promise<Session> {
-    if (options.key?.startsWith("user:") === true) {
-      throw new AixgoError("INVALID_INPUT", `keys that begin with "user:" belong to getOrCreate; choose another than ${JSON.stringify(options.key)}`);
-    }
+    assertOwnKey(options.key);
     return this.#create(agentName, options);
   }
 
@@ -115,6 +113,7 @@ class Manager implements SessionManager {
 
   async getOrCreate(agentName: string, userId: string, options: Omit<CreateOptions, "userId" | "onKey"> = {}): Promise<Session> {
     assertUserText("user id", userId);
+    if (options.key !== undefined) assertOwnKey(options.key);
     return this.#create(agentName, { ...options, userId, key: options.key ?? userKey(userId), onKey: "get" });
   }
 
@@ -171,7 +170,7 @@ class Manager implements SessionManager {
       throw new AixgoError("AGENT_MISMATCH", `session ${sessionId} belongs to agent ${JSON.stringify(head.info.agentName)}, not to ${JSON.stringify(request.agent)}`);
     }
     const open = this.#shared.cache.open(head);
-    return openTurn(open, this.#handle(head), request, this.#shared.options);
+    return openTurn(open, head, this.#handle(head), request, this.#shared.options);
   }
 
   async cancelTurn(sessionId: string, options: { readonly turnId?: string; readonly reason?: string } = {}): Promise<boolean> {
@@ -248,6 +247,7 @@ class Manager implements SessionManager {
       open,
       openTurn: (input: MessageInput, options: TurnOptions) => this.openTurn(head.id, { agent: head.info.agentName, input, options }),
       createFork: (options, { id, incarnation, info }, at, linesBehind) => {
+        assertOwnKey(options.key);
         const inherited: CreateOptions = { metadata: info.metadata, ...(info.userId === undefined ? undefined : { userId: info.userId }), ...options };
         return this.#create(info.agentName, inherited, { origin: { id, incarnation, seq: at.headSeq, hash: at.headHash }, tenantId: info.tenantId, linesBehind });
       },

@@ -56,6 +56,19 @@ async function readLast(log: SessionLog, head: Head, options: HistoryOptions, la
   }
 }
 
+/** The messages of one turn behind its input, earlier attempts included: reads no further back than its start. */
+export async function readSteps(log: SessionLog, head: Head, turnSeq: number): Promise<readonly PathMessage[]> {
+  let found: PathMessage[] = [];
+  await log.walk(head, head.headSeq, () => {
+    found = [];
+    return (entry) => {
+      if (entry.type === "message" && entry.turn === turnSeq && entry.seq !== turnSeq + 1) found.push(log.tree.message(entry));
+      return entry.seq > turnSeq;
+    };
+  });
+  return closeOpenCalls(found.reverse());
+}
+
 async function behind(log: SessionLog, head: Head, kept: readonly PathMessage[], id: string): Promise<readonly PathMessage[]> {
   const index = kept.findLastIndex((each) => each.message.id === id || each.entryId === id);
   if (index >= 0) return kept.slice(index + 1);

@@ -3,10 +3,9 @@ import { AixgoError, type OpenTurn, type OpenTurnRequest, type Reply } from "@ai
 import { newEntryId, newToken } from "@aixgo/security";
 import { runningTurns } from "./context.ts";
 import type { Head } from "./contract.ts";
-import type { Entry } from "./entry.ts";
 import type { Draft } from "./line.ts";
 import type { ManagerOptions } from "./manager-options.ts";
-import { decodeMessage, encodeMessage, type EncodedMessage } from "./message-data.ts";
+import { decodeMessage, encodeMessage, type EncodedMessage, messageOf } from "./message-data.ts";
 import { isOnPath } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
@@ -29,12 +28,12 @@ interface Request {
 }
 
 /**
- * Opens or continues a turn of a session that has been checked to exist and to be the caller's.
+ * Opens or continues a turn of a session that has been checked to exist and to be the caller's; `seen` is its head of just now.
  *
  * Nothing is written unless the turn can start: then the end of a dead predecessor, the start and the input leave as one
  * batch, which takes the lease.
  */
-export async function openTurn(open: OpenSession, session: Session, request: OpenTurnRequest, options: ManagerOptions): Promise<OpenTurn> {
+export async function openTurn(open: OpenSession, seen: Head, session: Session, request: OpenTurnRequest, options: ManagerOptions): Promise<OpenTurn> {
   const { turnKey, ifBusy = "queue", signal, queueTimeoutMs = options.queueTimeoutMs } = request.options;
   const encoded = encodeMessage(request.input, "user", options.maxMessageBytes);
   const key = turnKey ?? encoded.id;
@@ -44,11 +43,14 @@ export async function openTurn(open: OpenSession, session: Session, request: Ope
     throw new AixgoError("TURN_REENTRANT", `this call is part of a turn of session ${id}, which can have only one. Call another agent with context.call`);
   }
   throwIfCancelled(signal, id);
-  const known = await finished(open, session, asked);
-  if (known !== undefined) return known;
-
+  open.log.adopt(seen);
   const deadline = performance.now() + queueTimeoutMs;
+  let head: Head | undefined = seen;
   if (open.turns.isTaken) {
+    // What is answered already need not wait.
+    const known = await finished(open, session, asked);
+    if (known !== undefined) return known;
+    head = undefined;
     if (ifBusy === "reject") throw busy(id);
     if (ifBusy === "interrupt") open.running?.cancel("interrupted", "");
   }
@@ -56,7 +58,7 @@ export async function openTurn(open: OpenSession, session: Session, request: Ope
   try {
     for (let pause = POLL_MS.first; ; ) {
       throwIfCancelled(signal, id);
-      const head = await open.log.refresh();
+      head ??= await open.log.refresh();
       const answered = await finished(open, session, asked);
       if (answered !== undefined) {
         open.turns.leave();
@@ -67,6 +69,7 @@ export async function openTurn(open: OpenSession, session: Session, request: Ope
         if (ifBusy === "interrupt" && head.lease?.cancelRequested === undefined) await open.log.backend.cancel(open.ref, INTERRUPT);
         if (performance.now() > deadline) throw queueTimeout(id, queueTimeoutMs);
         await delay(pause * (0.5 + Math.random() / 2));
+        head = undefined;
         pause = Math.min(pause * 1.5, POLL_MS.most);
         continue;
       }
@@ -74,6 +77,7 @@ export async function openTurn(open: OpenSession, session: Session, request: Ope
         return await start(open, session, head, asked, options);
       } catch (error) {
         if (!(error instanceof Moved)) throw error;
+        head = undefined;
       }
     }
   } catch (error) {
@@ -88,6 +92,8 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
   const dead = last?.data.phase === "start" ? last : undefined;
   const earlier = asked.op === undefined ? undefined : await turnWithOp(log, asked.op);
   const continued = earlier !== undefined && (await isOnPath(log, head, earlier.turnSeq)) ? earlier : undefined;
+  // Read before the lease is taken: a fault here must not leave the session with a turn that nobody runs.
+  const first = continued === undefined ? undefined : { id: (await log.one(continued.turnSeq)).id, input: decodeMessage(await log.one(continued.turnSeq + 1)) };
 
   const lease = { fence: head.fence + 1, token: newToken() };
   const startSeq = head.seq + 1 + (dead === undefined ? 0 : 1);
@@ -99,7 +105,8 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
   const drafts: Draft[] = [];
   if (dead !== undefined) drafts.push(endOfDead(dead, lease.fence));
   drafts.push({ id: startId, type: "turn", data: JSON.stringify(data), ...mark, ...(asked.op === undefined ? undefined : { op: asked.op }) });
-  if (continued === undefined) drafts.push({ id: newEntryId(), type: "message", data: asked.encoded.json, ...mark });
+  const inputId = newEntryId();
+  if (continued === undefined) drafts.push({ id: inputId, type: "message", data: asked.encoded.json, ...mark });
 
   const written = await open.writer.submit({
     drafts,
@@ -108,19 +115,17 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
       if (now.hash !== head.hash || now.fence !== head.fence || isLive(now)) throw new Moved();
     },
   });
-  const input = continued === undefined ? (written.entries().at(-1) as Entry) : await log.one(turnSeq + 1);
-  const id = continued === undefined ? startId : (await log.one(turnSeq)).id;
   const turn = new Turn({
     open,
     session,
     userId: head.info.userId,
-    id,
+    id: first?.id ?? startId,
     turnSeq,
     attempt,
     key: asked.key,
     op: asked.op,
     inputDigest: asked.digest,
-    input: decodeMessage(input),
+    input: first?.input ?? messageOf(asked.encoded.data, inputId, written.timestamp),
     headSeq: written.tip.headSeq,
     lease,
     leaseMs: options.leaseMs,

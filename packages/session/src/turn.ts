@@ -6,7 +6,7 @@ import type { Entry } from "./entry.ts";
 import { LeaseKeeper } from "./lease.ts";
 import type { Draft } from "./line.ts";
 import { encodeJson, type EncodedMessage, encodeMessage, messageOf } from "./message-data.ts";
-import { readMessages } from "./messages.ts";
+import { readMessages, readSteps } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import type { PathMessage } from "./tree.ts";
@@ -87,12 +87,13 @@ export class Turn implements OpenTurn {
   }
 
   async history(options: HistoryOptions = {}): Promise<readonly Message[]> {
-    return this.#read(options, (each) => each.turn !== this.#start.turnSeq);
+    const { log } = this.#start.open;
+    const others = await readMessages(log, await log.refresh(), options, (each) => each.turn !== this.#start.turnSeq);
+    return others.map(({ message }) => message);
   }
 
   async steps(): Promise<readonly Message[]> {
-    const inputSeq = this.#start.turnSeq + 1;
-    return this.#read({}, (each) => each.turn === this.#start.turnSeq && each.seq !== inputSeq);
+    return (await this.#steps()).map(({ message }) => message);
   }
 
   async getState(): Promise<Json | undefined> {
@@ -182,9 +183,9 @@ export class Turn implements OpenTurn {
     this.#abort.abort(new AixgoError("CANCELLED", `turn ${this.id} of session ${this.#start.open.ref.id} was ${kind}${reason === "" ? "" : `: ${reason}`}`));
   }
 
-  async #read(options: HistoryOptions, keep: (message: PathMessage) => boolean): Promise<readonly Message[]> {
+  async #steps(): Promise<readonly PathMessage[]> {
     const { log } = this.#start.open;
-    return (await readMessages(log, await log.refresh(), options, keep)).map(({ message }) => message);
+    return readSteps(log, await log.refresh(), this.#start.turnSeq);
   }
 
   #draft(type: "message" | "state" | "turn", data: Draft["data"], op?: string): Draft {
@@ -225,9 +226,7 @@ export class Turn implements OpenTurn {
     if (typeof input === "string") return undefined;
     const known = this.#stored.get(input);
     if (known !== undefined || input.id === undefined) return known;
-    const { log } = this.#start.open;
-    const own = await readMessages(log, await log.refresh(), {}, (each) => each.turn === this.#start.turnSeq && each.seq !== this.#start.turnSeq + 1);
-    const found = own.findLast(({ message, entryId }) => message.role === "assistant" && (message.id === input.id || entryId === input.id));
+    const found = (await this.#steps()).findLast(({ message, entryId }) => message.role === "assistant" && (message.id === input.id || entryId === input.id));
     return found === undefined ? undefined : { message: found.message, seq: found.seq };
   }
 

@@ -1,5 +1,4 @@
 import { AixgoError, isAixgoError } from "@aixgo/core";
-import type { Head } from "./contract.ts";
 import { type Entry, isUnderstood } from "./entry.ts";
 import type { SessionLog } from "./log.ts";
 import { isPathEntry, parentOf } from "./tree.ts";
@@ -26,7 +25,7 @@ interface Known {
 }
 
 /** Walks the whole log: hash chain, seq, parents, counts, batches, fences, and what checkpoints and restores name. */
-export async function verifyLog(log: SessionLog, head: Head): Promise<Verification> {
+export async function verifyLog(log: SessionLog): Promise<Verification> {
   const problems: Problem[] = [];
   const known: Known[] = [];
   let fence = 0;
@@ -55,10 +54,12 @@ export async function verifyLog(log: SessionLog, head: Head): Promise<Verificati
     known.push({ id: entry.id, hash: entry.hash, n: entry.n, isPath });
   };
   try {
+    const head = await log.refresh();
     for await (const entry of log.scan(0, head.seq)) check(entry);
     if (headSeq !== head.headSeq) throw new AixgoError("ENTRY_CORRUPT", `the log ends with head ${headSeq}, the store says ${head.headSeq}`);
   } catch (error) {
-    if (!isAixgoError(error)) throw error;
+    // A damaged log is the answer; a store that does not answer is not.
+    if (!isAixgoError(error, "ENTRY_CORRUPT")) throw error;
     problems.push({ seq: known.length, code: error.code, message: error.message });
   }
   return { entries: known.length, problems };

@@ -37,6 +37,23 @@ describe("getOrCreate", () => {
   });
 });
 
+describe("what a caller gives at creation", () => {
+  it("is kept as it was then, whatever becomes of the caller's object", async () => {
+    const m = manager();
+    const metadata = { tags: ["a"] };
+    const making = m.create("x", { metadata });
+    metadata.tags.push("later");
+    expect((await (await making).info()).metadata).toEqual({ tags: ["a"] });
+  });
+
+  it("may be a user id as long as any, and must be text that is safe to show", async () => {
+    const m = manager();
+    const longest = "u".repeat(256);
+    expect((await m.getOrCreate("x", longest)).userId).toBe(longest);
+    for (const user of ["", "a\nb", "\u202e", "\ud800", "u".repeat(257)]) await expect(m.getOrCreate("x", user)).rejects.toThrow(withCode("INVALID_INPUT"));
+  });
+});
+
 describe("keys", () => {
   it("are unique; create says so, gets, or takes", async () => {
     const m = manager();

@@ -193,3 +193,21 @@ describe("stop", () => {
     expect((await s.messages()).map(textOf)).toEqual(["q", "attempt 2"]);
   });
 });
+
+describe("an agent that is a generator", () => {
+  it("keeps its session, history and state over every yield", async () => {
+    const { runtime, a } = await setup();
+    const s = await a.create("steps", { userId: "ada" });
+    runtime.register("steps", async function* (_, context) {
+      const seen = [currentSession()?.id];
+      yield { type: "text-delta", text: "…" };
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      seen.push(currentSession()?.id);
+      yield { type: "message", message: "noted" };
+      seen.push(currentSession()?.id);
+      await context.setState({ seen: seen.length });
+      return `${new Set(seen).size} ${(await context.steps()).length} ${context.session?.userId}`;
+    });
+    expect((await runtime.callWithSession("steps", "q", s.id)).text).toBe("1 1 ada");
+  });
+});
