@@ -1,0 +1,43 @@
+import type { AgentContext, Json } from "@aixgo/core";
+
+/** A Standard Schema (zod, valibot, arktype …). `validate` may answer at once or later. */
+export interface StandardInput<I> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => unknown;
+    readonly types?: { readonly input: unknown; readonly output: I } | undefined;
+  };
+}
+
+/** What a tool is given beside its input. */
+export interface ToolContext extends AgentContext {
+  /** Unique within its step: with `session.turnId` a good idempotency key for what the tool calls. */
+  readonly toolCallId: string;
+  /** Aborts with the agent's signal and when the tool's time is up. */
+  readonly signal: AbortSignal;
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- a record of tools has inputs of many types, and `execute` takes its input contravariantly
+export interface Tool<I = any> {
+  /** Tells the model what the tool does and when to use it. */
+  readonly description?: string;
+  /** Checks the model's input before `execute`; must describe an object. */
+  readonly inputSchema: StandardInput<I>;
+  /** What the model is shown; only needed if `inputSchema` cannot convert itself. */
+  readonly jsonSchema?: Json;
+  /**
+   * What happens to a call that was cut off by a crash or a cancel. `idempotent`: it runs again when the turn is continued.
+   * `once`: it never runs again; the model is told that the outcome is unknown. @default "idempotent"
+   */
+  readonly effect?: "idempotent" | "once";
+  /** Longest time of one call in milliseconds, `Infinity` for none. @default the agent's `toolTimeoutMs` */
+  readonly timeoutMs?: number;
+  /** What it throws is told to the model as an error. Nothing returned is told as `null`. */
+  execute(input: I, context: ToolContext): Json | Promise<Json>;
+}
+
+/** Identity, for its types: gives `execute` the type that `inputSchema` validates to. */
+export function tool<I>(tool: Tool<I>): Tool<I> {
+  return tool;
+}
