@@ -1,0 +1,95 @@
+import { join } from "node:path";
+import { compare } from "../measure.ts";
+import { appendFloor, floorLine } from "../floors.ts";
+import { type Row, row } from "../row.ts";
+import { filled, inFolder, message, openStore, populate } from "../stores.ts";
+import { mkdirSync } from "node:fs";
+
+const CHARACTERS = 200;
+const { text } = message(CHARACTERS).parts[0] as { text: string };
+
+export async function appendRows(): Promise<readonly Row[]> {
+  return [await oneAtATime(), await manyOnOneSession("group"), await manyOnOneSession("each"), await manySessions(), await notSynced(), await atManySessions(), await atManyEntries()];
+}
+
+function oneAtATime(): Promise<Row> {
+  return inFolder(async (folder) => {
+    const manager = openStore(folder, "disk");
+    const session = await manager.create("a");
+    const floor = appendFloor(folder);
+    const bytes = Buffer.from(`${floorLine(text)}\n`);
+    const compared = await compare(() => session.append(message(CHARACTERS)), () => floor.durable(bytes), { calls: 60 });
+    await manager.close();
+    return row({ id: "append-disk", what: "append, disk, one at a time", against: "writeSync + async fdatasync of the same bytes", ...compared, target: 1.4, is: "at most" });
+  });
+}
+
+function manyOnOneSession(against: "group" | "each"): Promise<Row> {
+  return inFolder(async (folder) => {
+    const manager = openStore(folder, "disk");
+    const session = await manager.create("a");
+    const floor = appendFloor(folder);
+    const bytes = Buffer.from(`${floorLine(text)}\n`);
+    const ours = (): Promise<unknown> => Promise.all(Array.from({ length: 64 }, () => session.append(message(CHARACTERS))));
+    const theirs = async (): Promise<void> => {
+      if (against === "group") return floor.group(text, 64);
+      for (let append = 0; append < 64; append += 1) await floor.durable(bytes);
+    };
+    const { contender, floor: below } = await compare(ours, theirs, { calls: against === "group" ? 30 : 5, rounds: 5 });
+    await manager.close();
+    const facts = { contender, floor: below, ratio: below / contender, is: "at least" as const };
+    return against === "group"
+      ? row({ id: "append-disk-64-group", what: "64 appends at once on one session, throughput", against: "stringify, hash, one write + one fdatasync for 64", ...facts, target: 0.75 })
+      : row({ id: "append-disk-64-each", what: "64 appends at once on one session, throughput", against: "64 × write + fdatasync, one at a time", ...facts, target: 15 });
+  });
+}
+
+function manySessions(): Promise<Row> {
+  return inFolder(async (folder) => {
+    const manager = openStore(folder, "disk");
+    const sessions = await Promise.all(Array.from({ length: 64 }, () => manager.create("a")));
+    mkdirSync(join(folder, "floors"));
+    const floors = sessions.map((_, index) => appendFloor(join(folder, "floors"), `${index}`));
+    const bytes = Buffer.from(`${floorLine(text)}\n`);
+    const { contender, floor } = await compare(
+      () => Promise.all(sessions.map((session) => session.append(message(CHARACTERS)))),
+      () => Promise.all(floors.map((each) => each.durable(bytes))),
+      { calls: 15, rounds: 5 },
+    );
+    await manager.close();
+    return row({ id: "append-disk-64-sessions", what: "64 sessions at once, throughput", against: "64 descriptors, each write + fdatasync at once", contender, floor, ratio: floor / contender, target: 0.8, is: "at least" });
+  });
+}
+
+function notSynced(): Promise<Row> {
+  return inFolder(async (folder) => {
+    const manager = openStore(folder, "os");
+    const session = await manager.create("a");
+    const floor = appendFloor(folder);
+    const compared = await compare(() => session.append(message(CHARACTERS)), () => floor.built(text), { calls: 1500 });
+    await manager.close();
+    return row({ id: "append-os", what: "append, os, one at a time", against: "JSON.stringify + SHA-256 + writeSync of the same line", ...compared, target: 4, is: "at most" });
+  });
+}
+
+function atManySessions(): Promise<Row> {
+  return inFolder(async (folder) => {
+    const small = openStore(join(folder, "small"), "os");
+    const large = openStore(join(folder, "large"), "os");
+    await populate(large, () => "a", 10_000);
+    const [few, many] = [await small.create("a"), await large.create("a")];
+    const compared = await compare(() => many.append(message(CHARACTERS)), () => few.append(message(CHARACTERS)), { calls: 1000 });
+    await Promise.all([small.close(), large.close()]);
+    return row({ id: "append-at-10000-sessions", what: "append, os, 10,000 sessions in the store", against: "the same with one session", ...compared, target: 1.2, is: "at most" });
+  });
+}
+
+function atManyEntries(): Promise<Row> {
+  return inFolder(async (folder) => {
+    const manager = openStore(folder, "os");
+    const [long, short] = [await filled(manager, "a", 10_000), await filled(manager, "a", 100)];
+    const compared = await compare(() => long.append(message(CHARACTERS)), () => short.append(message(CHARACTERS)), { calls: 1000 });
+    await manager.close();
+    return row({ id: "append-at-10000-entries", what: "append, os, 10,000 entries in the session", against: "the same with 100 entries", ...compared, target: 1.2, is: "at most" });
+  });
+}

@@ -1,0 +1,25 @@
+import { createFloor } from "../floors.ts";
+import { compare } from "../measure.ts";
+import { type Row, row } from "../row.ts";
+import { inFolder, openStore } from "../stores.ts";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+export async function createRows(): Promise<readonly Row[]> {
+  return [await create("create-disk", false, 1.3), await create("create-disk-key", true, 2.3)];
+}
+
+function create(id: string, withKey: boolean, target: number): Promise<Row> {
+  return inFolder(async (folder) => {
+    const manager = openStore(folder, "disk");
+    let count = 0;
+    mkdirSync(join(folder, "floor"));
+    const compared = await compare(
+      () => manager.create("a", withKey ? { key: `k${(count += 1)}` } : {}),
+      createFloor(join(folder, "floor")),
+      { calls: 20 },
+    );
+    await manager.close();
+    return row({ id, what: withKey ? "create with a unique key, disk" : "create, disk", against: "create file + fsync file and folder", ...compared, target, is: "at most" });
+  });
+}
