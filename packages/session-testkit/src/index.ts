@@ -1,1 +1,10 @@
-export {};
+export type { Fixture } from "./fixture.ts";
+export { runCases, testBackend } from "./suite.ts";
+export type { CaseResult, Runner, Suite } from "./suite.ts";
+export { cases } from "./cases/index.ts";
+export type { Case, CaseContext } from "./harness/case.ts";
+export { continueLog, createLog, message, turn } from "./harness/log-builder.ts";
+export type { Draft, LogBuilder, LogOptions } from "./harness/log-builder.ts";
+export { verifyLines, verifyLog } from "./harness/verify-log.ts";
+export { mutants } from "./mutants/index.ts";
+export type { Mutant } from "./mutants/mutant.ts";

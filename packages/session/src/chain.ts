@@ -52,7 +52,18 @@ export function expectedHashIn(bytes: Buffer, start: number, end: number, previo
   if (before < 0 || stop < start || previousHash.length !== HASH_LENGTH || bytes.toString("latin1", before, before + HASH_LENGTH) !== previousHash) {
     return expectedHash(previousHash, bytes.subarray(start, end));
   }
-  return digest("sha256", bytes.subarray(before, stop), "base64url");
+  return hashBehind(bytes, start, end);
+}
+
+/** The same, where the line before is known to lie right before `start`, line end included. */
+export function hashBehind(bytes: Buffer, start: number, end: number): string {
+  return digest("sha256", bytes.subarray(start - HASH_LENGTH - JOINT.length, end - TRAILER_BYTES), "base64url");
+}
+
+/** Whether the line from `start` to `end` ends with this hash, where a hash must stand. */
+export function endsWithHash(bytes: Buffer, start: number, end: number, hash: string): boolean {
+  const at = end - TRAILER_BYTES;
+  return at > start && bytes.toString("latin1", at, end) === HASH_KEY + hash + CLOSE;
 }
 
 /** A Buffer over the same memory. */

@@ -69,7 +69,10 @@ export interface Append {
   readonly signal?: AbortSignal;
 }
 
-/** A conflict is an answer, not an exception: the new head and, within bounds, the lines since `expect`, each ended by a newline. */
+/**
+ * A conflict is an answer, not an exception: the new head and, within bounds, the lines since `expect`, each ended by a newline.
+ * `since` is whole or absent.
+ */
 export type Appended = { readonly head: Head } | { readonly conflict: Head; readonly since?: Uint8Array };
 
 export interface CreateRequest {
@@ -100,6 +103,9 @@ export interface ReadRange {
  * `append` is atomic (whole batches), version-checked (`expect` names seq and hash; a mismatch writes nothing and answers
  * with the new head and the lines since) and fenced. It checks in this order: incarnation, expect, lease. When it resolves,
  * the lines are as durable as `capabilities.durability` says; when the outcome cannot be known it throws `OUTCOME_UNKNOWN`.
+ *
+ * Every method throws `CANCELLED` for a signal that is aborted, `INVALID_INPUT` for what cannot be an id or a line, and
+ * `BACKEND_UNAVAILABLE` when the store does not answer. Wrapped keys survive a rewrite.
  */
 export interface SessionBackend {
   readonly name: string;
@@ -114,7 +120,7 @@ export interface SessionBackend {
   read(ref: Ref, range?: ReadRange): AsyncIterable<Uint8Array>;
   /** Seq of the last entry with this op or this id. */
   find(ref: Ref, what: { readonly op: string } | { readonly entryId: string }): Promise<number | undefined>;
-  /** Keyset pages: a session untouched meanwhile appears exactly once. */
+  /** Keyset pages: a session untouched meanwhile appears exactly once. Throws `INVALID_OPTION` for a query or cursor that cannot be answered. */
   list(query: SessionQuery): Promise<Page<SessionInfo>>;
   /** Prolongs a lease and brings `cancelRequested`. `FENCED` if another, or none, holds the record. An expired lease that nobody took is prolonged. */
   renew(ref: Ref, lease: Pick<Lease, "fence" | "token">, ttlMs: number): Promise<Lease>;

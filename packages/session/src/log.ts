@@ -1,5 +1,4 @@
 import { AixgoError, isAixgoError } from "@aixgo/core";
-import { asBuffer } from "./chain.ts";
 import type { Head, Ref, SessionBackend } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import type { Tip } from "./line.ts";
@@ -142,7 +141,7 @@ export class SessionLog {
     if (!tree.isEmpty && tree.high >= head.seq) return;
     if (!tree.isEmpty) {
       const verifier = new Verifier(this.ref.id, tree.high + 1, tree.topHash);
-      for await (const page of this.backend.read(this.ref, range(tree.high + 1, head.seq, signal))) tree.pushAll([...verifier.page(page)]);
+      for await (const page of this.backend.read(this.ref, range(tree.high + 1, head.seq, signal))) tree.pushAll(verifier.page(page));
       return;
     }
     tree.pushAll(await this.#between(extent === "whole" ? 0 : Math.max(0, head.seq + 1 - entriesIn(head, FIRST_CHUNK)), head.seq, signal));
@@ -164,7 +163,7 @@ export class SessionLog {
   async *#pages(from: number, to: number, signal: AbortSignal | undefined): AsyncGenerator<readonly Verified[]> {
     if (to < from) return;
     const verifier = from === 0 ? new Verifier(this.ref.id, 0, this.ref.incarnation) : new Verifier(this.ref.id, from - 1, undefined);
-    for await (const page of this.backend.read(this.ref, range(Math.max(0, from - 1), to, signal))) yield [...verifier.page(page)];
+    for await (const page of this.backend.read(this.ref, range(Math.max(0, from - 1), to, signal))) yield verifier.page(page);
     if (verifier.nextSeq <= to) {
       throw new AixgoError("ENTRY_CORRUPT", `session ${this.ref.id} ends before entry ${verifier.nextSeq}, which its head promises`, {
         details: { session: this.ref.id, seq: verifier.nextSeq },
@@ -185,5 +184,5 @@ function range(from: number, to: number, signal: AbortSignal | undefined): { fro
 
 /** Verified entries of the lines that a conflict brought: pages as `read` yields them, behind a known position. */
 export function linesSince(session: string, after: { readonly seq: number; readonly hash: string }, since: Uint8Array): readonly Verified[] {
-  return [...new Verifier(session, after.seq + 1, after.hash).page(asBuffer(since))];
+  return new Verifier(session, after.seq + 1, after.hash).page(since);
 }

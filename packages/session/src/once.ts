@@ -1,10 +1,9 @@
 import { AixgoError, type Json, type Message } from "@aixgo/core";
 import { isWellFormed, newEntryId } from "@aixgo/security";
 import type { Entry } from "./entry.ts";
-import type { Draft } from "./line.ts";
+import type { Draft, Tip } from "./line.ts";
 import { canonical, decodeMessage, type EncodedMessage, messageOf } from "./message-data.ts";
 import type { OpenSession } from "./open-session.ts";
-import { assertVersion } from "./session.ts";
 import type { Batch } from "./writer.ts";
 
 export interface AppendedOnce {
@@ -73,4 +72,9 @@ async function storedBy(open: OpenSession, inputs: readonly EncodedMessage[], op
   const isSame = of === inputs.length && entries.every((entry, index) => canonical(entry.data) === canonical((inputs[index] as EncodedMessage).data as unknown as Json));
   if (!isSame) throw new AixgoError("OP_REUSED", `op ${JSON.stringify(op)} of session ${log.ref.id} was used for other content. Use a new op for a new append`);
   return { version: first + of - 1, messages: entries.map(decodeMessage) };
+}
+
+export function assertVersion(id: string, expected: number | undefined, tip: Tip): void {
+  if (expected === undefined || expected === tip.seq) return;
+  throw new AixgoError("VERSION_CONFLICT", `session ${id} is at version ${tip.seq}, not at ${expected}; nothing was written`, { details: { expected, actual: tip.seq } });
 }

@@ -5,6 +5,8 @@ import { OpenSession } from "./open-session.ts";
 /** What idle sessions may hold in memory: beyond, the least recently used are dropped and read anew when needed. */
 const MAX_SESSIONS = 1024;
 const MAX_BYTES = 64 * 1024 * 1024;
+/** Uses between two looks at what is held. */
+const CHECK_EVERY = 256;
 
 /** The sessions that this process has touched lately. Dropping one loses nothing but time. */
 export class SessionCache {
@@ -55,7 +57,7 @@ export class SessionCache {
   /** Called by each use: what was loaded meanwhile counts. */
   touched(): void {
     this.#checked += 1;
-    if (this.#checked % 64 === 0) this.#shrink();
+    if (this.#checked % CHECK_EVERY === 0) this.#shrink();
   }
 
   #shrink(): void {

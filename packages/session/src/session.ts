@@ -10,7 +10,7 @@ import type { SessionInfo } from "./info.ts";
 import { decodeMessage, type EncodedMessage, encodeMessage } from "./message-data.ts";
 import { readMessages, streamMessages } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
-import { appendOnce } from "./once.ts";
+import { appendOnce, assertVersion } from "./once.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { type Verification, verifyLog } from "./verify.ts";
 import type { Tip } from "./line.ts";
@@ -197,11 +197,6 @@ export class StoredSession implements Session {
     }
     return encoded;
   }
-}
-
-export function assertVersion(id: string, expected: number | undefined, tip: Tip): void {
-  if (expected === undefined || expected === tip.seq) return;
-  throw new AixgoError("VERSION_CONFLICT", `session ${id} is at version ${tip.seq}, not at ${expected}; nothing was written`, { details: { expected, actual: tip.seq } });
 }
 
 /** Rejects when the turn is stopped, by whom ever, or takes too long. Returns how to stop watching. */

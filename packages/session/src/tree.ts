@@ -1,5 +1,5 @@
 import { AixgoError, type Json, type Message } from "@aixgo/core";
-import { asBuffer, claimedHash, expectedHash, expectedHashIn } from "./chain.ts";
+import { asBuffer, claimedHash, endsWithHash, expectedHash, hashBehind } from "./chain.ts";
 import { type Entry, isSide } from "./entry.ts";
 import { entryOf } from "./envelope.ts";
 import { decodeMessage } from "./message-data.ts";
@@ -197,42 +197,45 @@ export class Verifier {
   }
 
   /** The verified entries of one page; an anchor is not among them. Throws `ENTRY_CORRUPT`. */
-  *page(bytes: Uint8Array): Generator<Verified> {
+  page(bytes: Uint8Array): readonly Verified[] {
     const page = asBuffer(bytes);
-    let start = 0;
-    while (start < page.length) {
+    const verified: Verified[] = [];
+    for (let start = 0; start < page.length; ) {
       const end = page.indexOf(NEWLINE, start);
       if (end < 0) throw this.#corrupt("ends in the middle of a line");
-      const line = page.subarray(start, end);
       const previous = this.#hash;
-      const entry = this.#check(page, start, end, line);
+      if (previous === undefined) this.#hash = this.#anchor(page.subarray(start, end));
+      else {
+        const entry = this.#check(page, start, end, previous);
+        this.#hash = entry.hash;
+        verified.push({ entry, previous, bytes: end - start + 1 });
+      }
+      this.#seq += 1;
       start = end + 1;
-      if (entry !== undefined && previous !== undefined) yield { entry, previous, bytes: line.length + 1 };
     }
+    return verified;
   }
 
-  #check(page: Buffer, start: number, end: number, line: Buffer): Entry | undefined {
-    const seq = this.#seq;
-    let claimed: string;
+  #anchor(line: Buffer): string {
     try {
-      claimed = claimedHash(line);
+      return claimedHash(line);
     } catch {
       throw this.#corrupt("does not end with its hash");
     }
-    const previous = this.#hash;
-    this.#hash = claimed;
-    this.#seq = seq + 1;
-    if (previous === undefined) return undefined;
-    const expected = start === 0 ? expectedHash(previous, line) : expectedHashIn(page, start, end, previous);
-    if (claimed !== expected) {
-      this.#seq = seq;
-      throw this.#corrupt("does not agree with its hash");
+  }
+
+  #check(page: Buffer, start: number, end: number, previous: string): Entry {
+    let entry: Entry;
+    try {
+      entry = JSON.parse(page.toString("utf8", start, end)) as Entry;
+    } catch {
+      throw this.#corrupt("is no JSON");
     }
-    const entry = entryOf(line);
-    if (entry.seq !== seq) {
-      this.#seq = seq;
-      throw this.#corrupt(`claims to be entry ${entry.seq}`);
-    }
+    if (!endsWithHash(page, start, end, entry.hash)) throw this.#corrupt("does not end with its hash");
+    // Behind a line of the same page lies the hash of that line, which was just compared.
+    const expected = start === 0 ? expectedHash(previous, page.subarray(start, end)) : hashBehind(page, start, end);
+    if (entry.hash !== expected) throw this.#corrupt("does not agree with its hash");
+    if (entry.seq !== this.#seq) throw this.#corrupt(`claims to be entry ${entry.seq}`);
     return entry;
   }
 

@@ -75,6 +75,20 @@ describe("options", () => {
   });
 });
 
+it("after close every method is BACKEND_CLOSED, and close does nothing more", async () => {
+  const head = await create();
+  const next = { id: ref.id, incarnation: "second-life" };
+  await backend.close();
+  await backend.close();
+  const lease = { fence: 1, token: "t" };
+  const late: readonly (() => Promise<unknown>)[] = [
+    () => create(), () => backend.head(ref.id), () => backend.append(ref, { expect: head, lines: [lineAfter(head)] }), () => readAll(backend.read(ref)),
+    () => backend.find(ref, { op: "x" }), () => backend.list({}), () => backend.renew(ref, lease, 1), () => backend.cancel(ref, "x"),
+    () => backend.rewrite(ref, { expect: head, next, lines: (async function* () { yield headerOf(next); })() }), () => backend.delete(ref),
+  ];
+  for (const each of late) expect(await codeOf(each)).toBe("BACKEND_CLOSED");
+});
+
 describe("leases by the store's clock", () => {
   const acquire = { fence: 1, token: "t", holder: "h", ttlMs: 100 };
 

@@ -1,0 +1,19 @@
+import type { Case } from "../harness/case.ts";
+import { appendCases } from "./append.ts";
+import { concurrencyCases } from "./concurrency.ts";
+import { createCases } from "./create.ts";
+import { deleteCases } from "./delete.ts";
+import { findCases } from "./find.ts";
+import { keyCases } from "./keys.ts";
+import { leaseCases } from "./lease.ts";
+import { lifecycleCases } from "./lifecycle.ts";
+import { listCases } from "./list.ts";
+import { processCases } from "./processes.ts";
+import { readCases } from "./read.ts";
+import { rewriteCases } from "./rewrite.ts";
+
+/** Every case, in the order in which they run. */
+export const cases: readonly Case[] = [
+  ...lifecycleCases, ...createCases, ...appendCases, ...concurrencyCases, ...leaseCases, ...readCases,
+  ...findCases, ...listCases, ...keyCases, ...deleteCases, ...rewriteCases, ...processCases,
+];

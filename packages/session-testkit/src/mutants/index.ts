@@ -1,0 +1,10 @@
+import { appendMutants } from "./append-mutants.ts";
+import { keyMutants } from "./key-mutants.ts";
+import { leaseMutants } from "./lease-mutants.ts";
+import { lifeMutants } from "./life-mutants.ts";
+import { listMutants } from "./list-mutants.ts";
+import type { Mutant } from "./mutant.ts";
+import { readMutants } from "./read-mutants.ts";
+
+/** Broken backends: what the kit must find. */
+export const mutants: readonly Mutant[] = [...appendMutants, ...leaseMutants, ...readMutants, ...listMutants, ...keyMutants, ...lifeMutants];
