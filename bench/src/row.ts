@@ -21,7 +21,15 @@ export function row(facts: Omit<Row, "ratio" | "met"> & { readonly ratio?: numbe
 
 /** A promise in absolute time: the floor is the promise itself. */
 export function promise(id: string, what: string, microseconds: number, limit: number): Row {
-  return row({ id, what, against: `${limit >= 1000 ? `${limit / 1000} ms` : `${limit} µs`} (absolute)`, contender: microseconds, floor: limit, target: 1, is: "at most" });
+  return row({
+    id,
+    what,
+    against: `${limit >= 1000 ? `${limit / 1000} ms` : `${limit} µs`} (absolute)`,
+    contender: microseconds,
+    floor: limit,
+    target: 1,
+    is: "at most",
+  });
 }
 
 export function table(rows: readonly Row[]): string {
@@ -36,7 +44,14 @@ export function table(rows: readonly Row[]): string {
   ]);
   const all = [["", "row", "ratio", "target", "ours", "floor", "against"], ...cells];
   const widths = (all[0] as string[]).map((_, column) => Math.max(...all.map((line) => (line[column] as string).length)));
-  return all.map((line) => line.map((cell, column) => cell.padEnd(widths[column] as number)).join("  ").trimEnd()).join("\n");
+  return all
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column] as number))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 function number(value: number): string {

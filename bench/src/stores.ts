@@ -24,7 +24,9 @@ export function openStore(folder: string, durability: Durability): SessionManage
 export async function filled(manager: SessionManager, agent: string, messages: number, characters = 200): Promise<Session> {
   const session = await manager.create(agent);
   for (let done = 0; done < messages; done += 250) {
-    await Promise.all(Array.from({ length: Math.min(250, messages - done) }, (_, index) => session.append(message(characters, done + index))));
+    await Promise.all(
+      Array.from({ length: Math.min(250, messages - done) }, (_, index) => session.append(message(characters, done + index))),
+    );
   }
   return session;
 }

@@ -9,7 +9,15 @@ const CHARACTERS = 200;
 const { text } = message(CHARACTERS).parts[0] as { text: string };
 
 export async function appendRows(): Promise<readonly Row[]> {
-  return [await oneAtATime(), await manyOnOneSession("group"), await manyOnOneSession("each"), await manySessions(), await notSynced(), await atManySessions(), await atManyEntries()];
+  return [
+    await oneAtATime(),
+    await manyOnOneSession("group"),
+    await manyOnOneSession("each"),
+    await manySessions(),
+    await notSynced(),
+    await atManySessions(),
+    await atManyEntries(),
+  ];
 }
 
 function oneAtATime(): Promise<Row> {
@@ -18,9 +26,20 @@ function oneAtATime(): Promise<Row> {
     const session = await manager.create("a");
     const floor = appendFloor(folder);
     const bytes = Buffer.from(`${floorLine(text)}\n`);
-    const compared = await compare(() => session.append(message(CHARACTERS)), () => floor.durable(bytes), { calls: 60 });
+    const compared = await compare(
+      () => session.append(message(CHARACTERS)),
+      () => floor.durable(bytes),
+      { calls: 60 },
+    );
     await manager.close();
-    return row({ id: "append-disk", what: "append, disk, one at a time", against: "writeSync + async fdatasync of the same bytes", ...compared, target: 1.4, is: "at most" });
+    return row({
+      id: "append-disk",
+      what: "append, disk, one at a time",
+      against: "writeSync + async fdatasync of the same bytes",
+      ...compared,
+      target: 1.4,
+      is: "at most",
+    });
   });
 }
 
@@ -39,8 +58,20 @@ function manyOnOneSession(against: "group" | "each"): Promise<Row> {
     await manager.close();
     const facts = { contender, floor: below, ratio: below / contender, is: "at least" as const };
     return against === "group"
-      ? row({ id: "append-disk-64-group", what: "64 appends at once on one session, throughput", against: "stringify, hash, one write + one fdatasync for 64", ...facts, target: 0.75 })
-      : row({ id: "append-disk-64-each", what: "64 appends at once on one session, throughput", against: "64 × write + fdatasync, one at a time", ...facts, target: 15 });
+      ? row({
+          id: "append-disk-64-group",
+          what: "64 appends at once on one session, throughput",
+          against: "stringify, hash, one write + one fdatasync for 64",
+          ...facts,
+          target: 0.75,
+        })
+      : row({
+          id: "append-disk-64-each",
+          what: "64 appends at once on one session, throughput",
+          against: "64 × write + fdatasync, one at a time",
+          ...facts,
+          target: 15,
+        });
   });
 }
 
@@ -57,7 +88,16 @@ function manySessions(): Promise<Row> {
       { calls: 15, rounds: 5 },
     );
     await manager.close();
-    return row({ id: "append-disk-64-sessions", what: "64 sessions at once, throughput", against: "64 descriptors, each write + fdatasync at once", contender, floor, ratio: floor / contender, target: 0.8, is: "at least" });
+    return row({
+      id: "append-disk-64-sessions",
+      what: "64 sessions at once, throughput",
+      against: "64 descriptors, each write + fdatasync at once",
+      contender,
+      floor,
+      ratio: floor / contender,
+      target: 0.8,
+      is: "at least",
+    });
   });
 }
 
@@ -66,9 +106,20 @@ function notSynced(): Promise<Row> {
     const manager = openStore(folder, "os");
     const session = await manager.create("a");
     const floor = appendFloor(folder);
-    const compared = await compare(() => session.append(message(CHARACTERS)), () => floor.built(text), { calls: 1500 });
+    const compared = await compare(
+      () => session.append(message(CHARACTERS)),
+      () => floor.built(text),
+      { calls: 1500 },
+    );
     await manager.close();
-    return row({ id: "append-os", what: "append, os, one at a time", against: "JSON.stringify + SHA-256 + writeSync of the same line", ...compared, target: 4, is: "at most" });
+    return row({
+      id: "append-os",
+      what: "append, os, one at a time",
+      against: "JSON.stringify + SHA-256 + writeSync of the same line",
+      ...compared,
+      target: 4,
+      is: "at most",
+    });
   });
 }
 
@@ -78,9 +129,20 @@ function atManySessions(): Promise<Row> {
     const large = openStore(join(folder, "large"), "os");
     await populate(large, () => "a", 10_000);
     const [few, many] = [await small.create("a"), await large.create("a")];
-    const compared = await compare(() => many.append(message(CHARACTERS)), () => few.append(message(CHARACTERS)), { calls: 1000 });
+    const compared = await compare(
+      () => many.append(message(CHARACTERS)),
+      () => few.append(message(CHARACTERS)),
+      { calls: 1000 },
+    );
     await Promise.all([small.close(), large.close()]);
-    return row({ id: "append-at-10000-sessions", what: "append, os, 10,000 sessions in the store", against: "the same with one session", ...compared, target: 1.2, is: "at most" });
+    return row({
+      id: "append-at-10000-sessions",
+      what: "append, os, 10,000 sessions in the store",
+      against: "the same with one session",
+      ...compared,
+      target: 1.2,
+      is: "at most",
+    });
   });
 }
 
@@ -88,8 +150,19 @@ function atManyEntries(): Promise<Row> {
   return inFolder(async (folder) => {
     const manager = openStore(folder, "os");
     const [long, short] = [await filled(manager, "a", 10_000), await filled(manager, "a", 100)];
-    const compared = await compare(() => long.append(message(CHARACTERS)), () => short.append(message(CHARACTERS)), { calls: 1000 });
+    const compared = await compare(
+      () => long.append(message(CHARACTERS)),
+      () => short.append(message(CHARACTERS)),
+      { calls: 1000 },
+    );
     await manager.close();
-    return row({ id: "append-at-10000-entries", what: "append, os, 10,000 entries in the session", against: "the same with 100 entries", ...compared, target: 1.2, is: "at most" });
+    return row({
+      id: "append-at-10000-entries",
+      what: "append, os, 10,000 entries in the session",
+      against: "the same with 100 entries",
+      ...compared,
+      target: 1.2,
+      is: "at most",
+    });
   });
 }

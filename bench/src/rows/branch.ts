@@ -15,6 +15,13 @@ function beside(what: "checkpoint" | "restore"): Promise<Row> {
     const act = (): Promise<unknown> => (what === "checkpoint" ? session.checkpoint() : session.restore(id));
     const compared = await compare(act, () => session.append(message(200)), { calls: 40 });
     await manager.close();
-    return row({ id: `${what}-10000`, what: `${what} at 10,000 messages, disk`, against: "one append to the same session", ...compared, target: 1.2, is: "at most" });
+    return row({
+      id: `${what}-10000`,
+      what: `${what} at 10,000 messages, disk`,
+      against: "one append to the same session",
+      ...compared,
+      target: 1.2,
+      is: "at most",
+    });
   });
 }

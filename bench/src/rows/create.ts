@@ -20,6 +20,13 @@ function create(id: string, withKey: boolean, target: number): Promise<Row> {
       { calls: 20 },
     );
     await manager.close();
-    return row({ id, what: withKey ? "create with a unique key, disk" : "create, disk", against: "create file + fsync file and folder", ...compared, target, is: "at most" });
+    return row({
+      id,
+      what: withKey ? "create with a unique key, disk" : "create, disk",
+      against: "create file + fsync file and folder",
+      ...compared,
+      target,
+      is: "at most",
+    });
   });
 }

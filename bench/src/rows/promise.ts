@@ -16,7 +16,12 @@ function promised(durability: Durability): Promise<readonly Row[]> {
       promise(`promise-create-${durability}`, `create, ${durability}`, await alone(() => manager.create("a"), 100), 1000),
       promise(`promise-append-${durability}`, `append, ${durability}`, await alone(() => session.append(message(200)), 200), 1000),
       promise(`promise-checkpoint-${durability}`, `checkpoint, ${durability}`, await alone(() => session.checkpoint(), 100), 1000),
-      promise(`promise-history-${durability}`, `100 messages, ${durability}`, await alone(() => session.messages({ last: 100 }), 100), 5000),
+      promise(
+        `promise-history-${durability}`,
+        `100 messages, ${durability}`,
+        await alone(() => session.messages({ last: 100 }), 100),
+        5000,
+      ),
     ];
     await manager.close();
     return rows;

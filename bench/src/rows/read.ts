@@ -38,8 +38,24 @@ function historyOf100(): Promise<readonly Row[]> {
     await reader.close();
     const below = median(floor.slice(20));
     return [
-      row({ id: "history-100-cold", what: "history of 100 messages, first read", against: READ_AND_PARSE, contender: median(cold.slice(20)), floor: below, target: 2, is: "at most" }),
-      row({ id: "history-100-warm", what: "history of 100 messages, again", against: READ_AND_PARSE, contender: median(warm.slice(20)), floor: below, target: 0.1, is: "at most" }),
+      row({
+        id: "history-100-cold",
+        what: "history of 100 messages, first read",
+        against: READ_AND_PARSE,
+        contender: median(cold.slice(20)),
+        floor: below,
+        target: 2,
+        is: "at most",
+      }),
+      row({
+        id: "history-100-warm",
+        what: "history of 100 messages, again",
+        against: READ_AND_PARSE,
+        contender: median(warm.slice(20)),
+        floor: below,
+        target: 0.1,
+        is: "at most",
+      }),
     ];
   });
 }
@@ -68,8 +84,24 @@ function resumeOf10000(): Promise<readonly Row[]> {
     }
     const ours = median(whole.ours);
     return [
-      row({ id: "resume-10000", what: "resume 10,000 messages in a new process' manager", against: READ_AND_PARSE, contender: ours, floor: median(whole.floor), target: 2, is: "at most" }),
-      row({ id: "resume-10000-last-100", what: "the last 100 of 10,000", against: "the whole of it", contender: median(whole.last), floor: ours, target: 0.05, is: "at most" }),
+      row({
+        id: "resume-10000",
+        what: "resume 10,000 messages in a new process' manager",
+        against: READ_AND_PARSE,
+        contender: ours,
+        floor: median(whole.floor),
+        target: 2,
+        is: "at most",
+      }),
+      row({
+        id: "resume-10000-last-100",
+        what: "the last 100 of 10,000",
+        against: "the whole of it",
+        contender: median(whole.last),
+        floor: ours,
+        target: 0.05,
+        is: "at most",
+      }),
     ];
   });
 }

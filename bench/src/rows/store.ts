@@ -18,7 +18,10 @@ function listOf50(): Promise<readonly Row[]> {
     const first: number[] = [];
     const rebuilt: number[] = [];
     for (let round = 0; round < 5; round += 1) {
-      for (const [times, isWithout] of [[first, false], [rebuilt, true]] as const) {
+      for (const [times, isWithout] of [
+        [first, false],
+        [rebuilt, true],
+      ] as const) {
         if (isWithout) rmSync(join(folder, "store", ".aixgo", "catalog"), { recursive: true, force: true });
         const manager = openStore(folder, "os");
         times.push(await timed(() => manager.list({ limit: 50 })));
@@ -56,6 +59,14 @@ function space(characters: number, target: number): Promise<Row> {
     const raw = messages.reduce((sum, each) => sum + JSON.stringify(each).length + 1, 0);
     const { size } = statSync(join(folder, "store", "a", `${session.id}.jsonl`));
     await manager.close();
-    return row({ id: `space-${characters}`, what: `bytes on disk for 1,000 messages of ${characters} characters`, against: "the messages as JSON lines", contender: size, floor: raw, target, is: "at most" });
+    return row({
+      id: `space-${characters}`,
+      what: `bytes on disk for 1,000 messages of ${characters} characters`,
+      against: "the messages as JSON lines",
+      contender: size,
+      floor: raw,
+      target,
+      is: "at most",
+    });
   });
 }

@@ -7,21 +7,36 @@ import { createScriptedModel, type ScriptedModel } from "../src/testing.ts";
 
 type Steps = Parameters<typeof createScriptedModel>[0];
 
-async function assistant(steps: Steps, tools: Record<string, Tool> = {}): Promise<{ model: ScriptedModel; session: Session; ask(text: string, turnKey?: string): Promise<string>; cancel(): Promise<boolean>; restart(next: Steps): ReturnType<typeof assistant> }> {
+async function assistant(
+  steps: Steps,
+  tools: Record<string, Tool> = {},
+): Promise<{
+  model: ScriptedModel;
+  session: Session;
+  ask(text: string, turnKey?: string): Promise<string>;
+  cancel(): Promise<boolean>;
+  restart(next: Steps): ReturnType<typeof assistant>;
+}> {
   const sessions = createSessionManager({ backend: createMemoryBackend() });
   const session = await sessions.create("assistant");
   const open = async (script: Steps): ReturnType<typeof assistant> => {
     const model = createScriptedModel(script);
-    const runtime = createRuntime(withSessionManager(sessions)).register(createReActAgent({ name: "assistant", model, instructions: "Be brief.", tools }));
+    const runtime = createRuntime(withSessionManager(sessions)).register(
+      createReActAgent({ name: "assistant", model, instructions: "Be brief.", tools }),
+    );
     await runtime.start();
-    const ask = async (text: string, turnKey?: string): Promise<string> => (await runtime.callWithSession("assistant", text, session.id, turnKey === undefined ? {} : { turnKey })).text;
+    const ask = async (text: string, turnKey?: string): Promise<string> =>
+      (await runtime.callWithSession("assistant", text, session.id, turnKey === undefined ? {} : { turnKey })).text;
     return { model, session, ask, cancel: () => sessions.cancelTurn(session.id), restart: open };
   };
   return open(steps);
 }
 
 const told = (model: ScriptedModel, call = -1): string[] =>
-  (model.calls.at(call)?.prompt ?? []).map(({ role, content }) => `${role}: ${typeof content === "string" ? content : (content as Message["parts"]).map((part) => ("text" in part ? part.text : part.type)).join(",")}`);
+  (model.calls.at(call)?.prompt ?? []).map(
+    ({ role, content }) =>
+      `${role}: ${typeof content === "string" ? content : (content as Message["parts"]).map((part) => ("text" in part ? part.text : part.type)).join(",")}`,
+  );
 
 const numbers = z.object({ a: z.number(), b: z.number() });
 const add = tool({ description: "adds", inputSchema: numbers, execute: ({ a, b }) => a + b });
@@ -32,20 +47,40 @@ describe("a ReAct agent with a session", () => {
     await ask("I am Ada");
     await ask("I like blue");
     await ask("Who am I?");
-    expect(told(model)).toEqual(["system: Be brief.", "user: I am Ada", "assistant: Hello Ada.", "user: I like blue", "assistant: Nice.", "user: Who am I?"]);
+    expect(told(model)).toEqual([
+      "system: Be brief.",
+      "user: I am Ada",
+      "assistant: Hello Ada.",
+      "user: I like blue",
+      "assistant: Nice.",
+      "user: Who am I?",
+    ]);
   });
 
   it("stores each step as it happens, shows the model every result, and answers", async () => {
     const { model, session, ask } = await assistant(
       [
-        { toolCalls: [{ toolName: "add", input: { a: 1, b: 2 } }, { toolName: "add", input: { a: 3, b: 4 } }] },
+        {
+          toolCalls: [
+            { toolName: "add", input: { a: 1, b: 2 } },
+            { toolName: "add", input: { a: 3, b: 4 } },
+          ],
+        },
         { toolCalls: [{ toolName: "add", input: { a: 3, b: 7 } }] },
         "Ten.",
       ],
       { add },
     );
     expect(await ask("1+2+3+4?")).toBe("Ten.");
-    expect((await session.messages()).map(({ role }) => role)).toEqual(["user", "assistant", "tool", "tool", "assistant", "tool", "assistant"]);
+    expect((await session.messages()).map(({ role }) => role)).toEqual([
+      "user",
+      "assistant",
+      "tool",
+      "tool",
+      "assistant",
+      "tool",
+      "assistant",
+    ]);
     expect(model.calls).toHaveLength(3);
     expect(JSON.stringify(model.calls[2]?.prompt)).toContain('"value":10');
     expect((await session.verify()).problems).toEqual([]);
@@ -61,7 +96,8 @@ describe("a ReAct agent with a session", () => {
         effect,
         execute: async (_, { signal }) => {
           ran.push(name);
-          if (hangs && isHanging) await new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true }));
+          if (hangs && isHanging)
+            await new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true }));
           return `${name} done`;
         },
       });
@@ -69,7 +105,8 @@ describe("a ReAct agent with a session", () => {
     const first = await assistant([{ toolCalls: [{ toolName: "fast" }, { toolName: "slow" }, { toolName: "pay" }] }], tools);
     const { session } = first;
     const dying = first.ask("go", "k").catch(() => "cancelled");
-    while ((await session.messages()).filter(({ role }) => role === "tool").length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    while ((await session.messages()).filter(({ role }) => role === "tool").length === 0)
+      await new Promise((resolve) => setTimeout(resolve, 5));
     while (ran.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
     isHanging = false;
     expect(await first.cancel()).toBe(true);
@@ -90,10 +127,14 @@ describe("a ReAct agent with a session", () => {
   it("returns an answer that was stored before the turn's end was, without asking the model again", async () => {
     const { session, restart, ask } = await assistant([]);
     await expect(
-      session.turn("q", async (turn) => {
-        await turn.append({ role: "assistant", parts: [{ type: "text", text: "stored answer" }] });
-        throw new Error("died before the end");
-      }, { turnKey: "k" }),
+      session.turn(
+        "q",
+        async (turn) => {
+          await turn.append({ role: "assistant", parts: [{ type: "text", text: "stored answer" }] });
+          throw new Error("died before the end");
+        },
+        { turnKey: "k" },
+      ),
     ).rejects.toThrow("died");
     expect(await ask("q", "k")).toBe("stored answer");
     const { model } = await restart([]);
@@ -102,7 +143,10 @@ describe("a ReAct agent with a session", () => {
   });
 
   it("a model that fails or calls what does not exist leaves a session whose next turn works", async () => {
-    const { session, ask, model } = await assistant([{ error: new Error("503") }, { toolCalls: [{ toolName: "nothing" }] }, "There is no such tool.", "Fine."], { add });
+    const { session, ask, model } = await assistant(
+      [{ error: new Error("503") }, { toolCalls: [{ toolName: "nothing" }] }, "There is no such tool.", "Fine."],
+      { add },
+    );
     await expect(ask("one")).rejects.toMatchObject({ code: "AGENT_FAILED" });
     expect(await ask("two")).toBe("There is no such tool.");
     expect(await ask("three")).toBe("Fine.");

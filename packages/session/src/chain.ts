@@ -30,7 +30,11 @@ export function sealLine(previousHash: string, body: string): { readonly line: B
 export function claimedHash(line: Uint8Array): string {
   const view = asBuffer(line);
   const at = view.length - TRAILER_BYTES;
-  if (at < 1 || view.toString("latin1", at, at + HASH_KEY.length) !== HASH_KEY || view.toString("latin1", view.length - CLOSE.length) !== CLOSE) {
+  if (
+    at < 1 ||
+    view.toString("latin1", at, at + HASH_KEY.length) !== HASH_KEY ||
+    view.toString("latin1", view.length - CLOSE.length) !== CLOSE
+  ) {
     throw new AixgoError("ENTRY_CORRUPT", "a line of the log does not end with its hash");
   }
   return view.toString("latin1", at + HASH_KEY.length, view.length - CLOSE.length);
@@ -49,7 +53,12 @@ export function expectedHash(previousHash: string, line: Uint8Array): string {
 export function expectedHashIn(bytes: Buffer, start: number, end: number, previousHash: string): string {
   const before = start - HASH_LENGTH - JOINT.length;
   const stop = end - TRAILER_BYTES;
-  if (before < 0 || stop < start || previousHash.length !== HASH_LENGTH || bytes.toString("latin1", before, before + HASH_LENGTH) !== previousHash) {
+  if (
+    before < 0 ||
+    stop < start ||
+    previousHash.length !== HASH_LENGTH ||
+    bytes.toString("latin1", before, before + HASH_LENGTH) !== previousHash
+  ) {
     return expectedHash(previousHash, bytes.subarray(start, end));
   }
   return hashBehind(bytes, start, end);

@@ -39,7 +39,13 @@ export async function readCheckpoints(log: SessionLog, head: Head): Promise<read
 
 function checkpointOf(entry: Entry): Checkpoint {
   const { label } = entry.data as { readonly label?: string };
-  return { id: entry.id, ...(label === undefined ? undefined : { label }), version: entry.seq, messageCount: entry.n, timestamp: entry.timestamp };
+  return {
+    id: entry.id,
+    ...(label === undefined ? undefined : { label }),
+    version: entry.seq,
+    messageCount: entry.n,
+    timestamp: entry.timestamp,
+  };
 }
 
 /** Moves the head. Nothing is cut off: what is written next grows a sibling branch, and the restore itself can be undone. */
@@ -51,7 +57,11 @@ export async function writeRestore(
 ): Promise<{ readonly version: number; readonly messageCount: number }> {
   if (reason !== undefined && typeof reason !== "string") throw new AixgoError("INVALID_INPUT", "a restore's reason must be a text");
   const target = await resolveTarget(log, await log.refresh(), id);
-  const data = encodeJson({ target: id, seq: target.headSeq, hash: target.headHash, ...(reason === undefined ? undefined : { reason }) }, "reason", MAX_LABEL_BYTES * 4);
+  const data = encodeJson(
+    { target: id, seq: target.headSeq, hash: target.headHash, ...(reason === undefined ? undefined : { reason }) },
+    "reason",
+    MAX_LABEL_BYTES * 4,
+  );
   const written = await writer.submit({ drafts: [{ id: newEntryId(), type: "restore", side: { to: target }, data }], outsideTurns: true });
   return { version: written.tip.seq, messageCount: target.n };
 }

@@ -127,7 +127,10 @@ export interface SessionBackend {
   /** Tells the holder of the live lease to stop. False: there is none. */
   cancel(ref: Ref, reason: string): Promise<boolean>;
   /** Replaces the log, all or nothing, by a new incarnation of the same id. A live lease is a conflict. */
-  rewrite(ref: Ref, request: { readonly expect: Position; readonly next: Ref; readonly lines: AsyncIterable<Uint8Array> }): Promise<Appended>;
+  rewrite(
+    ref: Ref,
+    request: { readonly expect: Position; readonly next: Ref; readonly lines: AsyncIterable<Uint8Array> },
+  ): Promise<Appended>;
   /** Leaves a tombstone. Idempotent for the same incarnation. `erase`: also keys, blobs and damaged remains. */
   delete(ref: Ref, options?: { readonly erase?: boolean }): Promise<void>;
   /** Idempotent. Every other method throws `BACKEND_CLOSED` afterwards. */

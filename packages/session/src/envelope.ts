@@ -24,8 +24,18 @@ export function envelopeOf(line: Uint8Array): Envelope {
     envelope = rest;
   }
   envelope.hash = hash;
-  if (envelope.v !== 1) throw new AixgoError("UNSUPPORTED_ENTRY", `this log is written in format ${String(envelope.v)}; this version reads format 1. Update aixgo`);
-  if (!Number.isSafeInteger(envelope.seq) || envelope.seq < 0 || !Number.isSafeInteger(envelope.n) || typeof envelope.type !== "string" || typeof envelope.id !== "string") {
+  if (envelope.v !== 1)
+    throw new AixgoError(
+      "UNSUPPORTED_ENTRY",
+      `this log is written in format ${String(envelope.v)}; this version reads format 1. Update aixgo`,
+    );
+  if (
+    !Number.isSafeInteger(envelope.seq) ||
+    envelope.seq < 0 ||
+    !Number.isSafeInteger(envelope.n) ||
+    typeof envelope.type !== "string" ||
+    typeof envelope.id !== "string"
+  ) {
     throw corrupt("a line of the log lacks its seq, id, type or count");
   }
   return envelope;
@@ -84,7 +94,13 @@ export function fold(head: Head | undefined, line: Uint8Array): Head {
 
 function begin(envelope: Envelope, line: Uint8Array): Head {
   const data = dataOf(line) as unknown as HeaderData;
-  if (envelope.seq !== 0 || envelope.type !== "session" || typeof data?.id !== "string" || typeof data.incarnation !== "string" || typeof data.agentName !== "string") {
+  if (
+    envelope.seq !== 0 ||
+    envelope.type !== "session" ||
+    typeof data?.id !== "string" ||
+    typeof data.incarnation !== "string" ||
+    typeof data.agentName !== "string"
+  ) {
     throw corrupt("the log does not begin with a session header");
   }
   return {

@@ -5,7 +5,24 @@ import type { SessionLog } from "./log.ts";
 
 /** Members that `placeLine` writes itself. */
 const KNOWN: ReadonlySet<string> = new Set([
-  "v", "seq", "id", "parentId", "parentSeq", "timestamp", "type", "op", "batch", "sync", "head", "n", "turn", "fence", "opt", "enc", "data", "hash",
+  "v",
+  "seq",
+  "id",
+  "parentId",
+  "parentSeq",
+  "timestamp",
+  "type",
+  "op",
+  "batch",
+  "sync",
+  "head",
+  "n",
+  "turn",
+  "fence",
+  "opt",
+  "enc",
+  "data",
+  "hash",
 ]);
 
 /**

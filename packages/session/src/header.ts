@@ -35,7 +35,11 @@ export function userKey(userId: string): string {
 export function assertOwnKey(key: string | undefined): void {
   if (key === undefined) return;
   assertUserText("session key", key);
-  if (key.startsWith(USER_KEY)) throw new AixgoError("INVALID_INPUT", `keys that begin with "${USER_KEY}" belong to getOrCreate; choose another than ${JSON.stringify(key)}`);
+  if (key.startsWith(USER_KEY))
+    throw new AixgoError(
+      "INVALID_INPUT",
+      `keys that begin with "${USER_KEY}" belong to getOrCreate; choose another than ${JSON.stringify(key)}`,
+    );
 }
 
 /** Checks all that a caller gave before anything is written. Throws `INVALID_INPUT`. */
@@ -47,9 +51,11 @@ export function newSession(
   const { userId, tenantId, key, onKey, origin } = options;
   if (userId !== undefined) assertUserText("user id", userId);
   if (tenantId !== undefined) assertUserText("tenant id", tenantId);
-  if (onKey !== undefined && onKey !== "get" && onKey !== "take") throw new AixgoError("INVALID_OPTION", `onKey must be "get" or "take", not ${JSON.stringify(onKey)}`);
+  if (onKey !== undefined && onKey !== "get" && onKey !== "take")
+    throw new AixgoError("INVALID_OPTION", `onKey must be "get" or "take", not ${JSON.stringify(onKey)}`);
   // A copy: the caller's object may change before the header is written.
-  const metadata = options.metadata === undefined ? undefined : (JSON.parse(encodeMetadata(options.metadata)) as NonNullable<CreateOptions["metadata"]>);
+  const metadata =
+    options.metadata === undefined ? undefined : (JSON.parse(encodeMetadata(options.metadata)) as NonNullable<CreateOptions["metadata"]>);
   options.signal?.throwIfAborted();
   const ref = { id: newSessionId(), incarnation: newEntryId() };
   const about = {
@@ -81,6 +87,7 @@ export function newSession(
 
 /** JSON text of a session's metadata. Throws `INVALID_INPUT` or `LIMIT_EXCEEDED`. */
 export function encodeMetadata(metadata: unknown): string {
-  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)) throw new AixgoError("INVALID_INPUT", "metadata must be an object");
+  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata))
+    throw new AixgoError("INVALID_INPUT", "metadata must be an object");
   return encodeJson(metadata, "metadata", MAX_METADATA_BYTES);
 }

@@ -9,7 +9,14 @@ import type { PathMessage } from "./tree.ts";
  * one. Results are matched up to the next assistant message; results without a call, and second results, are left out.
  */
 export class OpenCallCloser {
-  #step: { readonly assistant: PathMessage; readonly open: Map<string, ToolCallPart>; readonly results: PathMessage[]; readonly others: PathMessage[] } | undefined;
+  #step:
+    | {
+        readonly assistant: PathMessage;
+        readonly open: Map<string, ToolCallPart>;
+        readonly results: PathMessage[];
+        readonly others: PathMessage[];
+      }
+    | undefined;
 
   /** Takes the next message of the path, and returns what can be told of the ones before. */
   push(next: PathMessage): readonly PathMessage[] {
@@ -32,7 +39,8 @@ export class OpenCallCloser {
     }
     const kept = parts.filter((part) => part.type !== "tool-result" || step?.open.delete(part.toolCallId) === true);
     if (kept.length === 0) return [];
-    const message = kept.length === parts.length ? next : { ...next, message: Object.freeze({ ...next.message, parts: Object.freeze(kept) }) };
+    const message =
+      kept.length === parts.length ? next : { ...next, message: Object.freeze({ ...next.message, parts: Object.freeze(kept) }) };
     if (step === undefined) return kept.some((part) => part.type === "tool-result") ? [] : [message];
     step.results.push(message);
     return [];
@@ -51,16 +59,30 @@ export class OpenCallCloser {
 }
 
 function interruptedResults(assistant: Message, calls: readonly ToolCallPart[]): Message {
-  const parts = calls.map(
-    ({ toolCallId, toolName }): ToolResultPart =>
-      Object.freeze({ type: "tool-result", toolCallId, toolName, output: Object.freeze({ type: "interrupted", reason: "the call ended without a stored result; its outcome is unknown" }) }),
+  const parts = calls.map(({ toolCallId, toolName }): ToolResultPart =>
+    Object.freeze({
+      type: "tool-result",
+      toolCallId,
+      toolName,
+      output: Object.freeze({ type: "interrupted", reason: "the call ended without a stored result; its outcome is unknown" }),
+    }),
   );
-  return Object.freeze({ id: `${assistant.id}.interrupted`, role: "tool", parts: Object.freeze(parts) as readonly Part[], timestamp: assistant.timestamp });
+  return Object.freeze({
+    id: `${assistant.id}.interrupted`,
+    role: "tool",
+    parts: Object.freeze(parts) as readonly Part[],
+    timestamp: assistant.timestamp,
+  });
 }
 
 /** The same for a path that is in memory. */
 export function closeOpenCalls(path: readonly PathMessage[]): readonly PathMessage[] {
-  if (!path.some(({ message }) => message.role === "tool" || (message.role === "assistant" && message.parts.some((part) => part.type === "tool-call")))) return path;
+  if (
+    !path.some(
+      ({ message }) => message.role === "tool" || (message.role === "assistant" && message.parts.some((part) => part.type === "tool-call")),
+    )
+  )
+    return path;
   const closer = new OpenCallCloser();
   const closed: PathMessage[] = [];
   for (const each of path) closed.push(...closer.push(each));

@@ -43,7 +43,9 @@ export class LeaseKeeper {
       this.#schedule(leaseMs / 3);
     } catch (error) {
       if (this.#isStopped) return;
-      const isFinal = ["FENCED", "SESSION_DELETED", "SESSION_NOT_FOUND", "INCARNATION_CHANGED", "BACKEND_CLOSED"].some((code) => isAixgoError(error, code));
+      const isFinal = ["FENCED", "SESSION_DELETED", "SESSION_NOT_FOUND", "INCARNATION_CHANGED", "BACKEND_CLOSED"].some((code) =>
+        isAixgoError(error, code),
+      );
       if (isFinal) this.#options.onLost(error);
       else this.#schedule(leaseMs / 10);
     }

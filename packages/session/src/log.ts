@@ -46,7 +46,10 @@ export class SessionLog {
   adopt(head: Head): void {
     if (head.incarnation !== this.ref.incarnation) {
       this.tree.clear();
-      throw new AixgoError("INCARNATION_CHANGED", `session ${this.ref.id} was rewritten since this handle was opened. Get it again from the manager`);
+      throw new AixgoError(
+        "INCARNATION_CHANGED",
+        `session ${this.ref.id} was rewritten since this handle was opened. Get it again from the manager`,
+      );
     }
     this.#head = head;
   }
@@ -65,7 +68,14 @@ export class SessionLog {
       return this.setTip({ ...known, seq: head.seq, hash: head.hash, n: head.info.messageCount });
     }
     const entry = await this.one(head.headSeq);
-    return this.setTip({ seq: head.seq, hash: head.hash, headSeq: head.headSeq, headId: entry.id, headHash: entry.hash, n: head.info.messageCount });
+    return this.setTip({
+      seq: head.seq,
+      hash: head.hash,
+      headSeq: head.headSeq,
+      headId: entry.id,
+      headHash: entry.hash,
+      n: head.info.messageCount,
+    });
   }
 
   setTip(tip: Tip): Tip {
@@ -109,7 +119,7 @@ export class SessionLog {
 
   /** Runs `ask` on the tree until it needs nothing more; a number is the seq that must be loaded first. */
   async #consistent<T>(head: Head, signal: AbortSignal | undefined, ask: () => T | number, extent: "whole" | "end" = "end"): Promise<T> {
-    for (let restarts = 0; ; ) {
+    for (let restarts = 0; ;) {
       signal?.throwIfAborted();
       try {
         if (this.tree.isEmpty || this.tree.high < head.seq) await this.#load(() => this.#top(head, extent, signal));
@@ -183,6 +193,10 @@ function range(from: number, to: number, signal: AbortSignal | undefined): { fro
 }
 
 /** Verified entries of the lines that a conflict brought: pages as `read` yields them, behind a known position. */
-export function linesSince(session: string, after: { readonly seq: number; readonly hash: string }, since: Uint8Array): readonly Verified[] {
+export function linesSince(
+  session: string,
+  after: { readonly seq: number; readonly hash: string },
+  since: Uint8Array,
+): readonly Verified[] {
   return new Verifier(session, after.seq + 1, after.hash).page(since);
 }

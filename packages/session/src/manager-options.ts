@@ -32,7 +32,8 @@ const NUMBERS = { maxMessageBytes: 1, leaseMs: 50, maxQueued: 0, queueTimeoutMs:
 export function resolveManagerOptions(options: SessionManagerOptions): ManagerOptions {
   if (typeof options !== "object" || options === null) throw new AixgoError("INVALID_OPTION", "createSessionManager needs { backend }");
   for (const name of Object.keys(options)) {
-    if (name !== "backend" && !(name in NUMBERS)) throw new AixgoError("INVALID_OPTION", `createSessionManager has no option ${JSON.stringify(name)}`);
+    if (name !== "backend" && !(name in NUMBERS))
+      throw new AixgoError("INVALID_OPTION", `createSessionManager has no option ${JSON.stringify(name)}`);
   }
   const { backend } = options;
   if (typeof backend?.append !== "function" || typeof backend.capabilities !== "object") {

@@ -1,4 +1,13 @@
-import { AixgoError, isAixgoError, type MessageInput, type OpenTurn, type OpenTurnRequest, type Principal, type SessionHost, type TurnOptions } from "@aixgo/core";
+import {
+  AixgoError,
+  isAixgoError,
+  type MessageInput,
+  type OpenTurn,
+  type OpenTurnRequest,
+  type Principal,
+  type SessionHost,
+  type TurnOptions,
+} from "@aixgo/core";
 import { assertUserText, isSessionId } from "@aixgo/security";
 import type { CreateRequest, Head, Ref } from "./contract.ts";
 import type { HeaderData } from "./entry.ts";
@@ -58,7 +67,11 @@ class Shared {
 
   async head(id: string): Promise<Head> {
     this.assertOpen();
-    if (!isSessionId(id)) throw new AixgoError("SESSION_NOT_FOUND", `${JSON.stringify(String(id).slice(0, 80))} is no session id: those are 32 hexadecimal digits`);
+    if (!isSessionId(id))
+      throw new AixgoError(
+        "SESSION_NOT_FOUND",
+        `${JSON.stringify(String(id).slice(0, 80))} is no session id: those are 32 hexadecimal digits`,
+      );
     this.cache.touched();
     try {
       return await this.options.backend.head(id);
@@ -124,7 +137,11 @@ class Manager implements SessionManager {
     const isElsewhere = (query.userId ?? principal.id) !== principal.id || (query.tenantId ?? principal.tenantId) !== principal.tenantId;
     if (isElsewhere) return { items: [] };
     const { tenantId } = principal;
-    const page = await this.#shared.options.backend.list({ ...query, userId: principal.id, ...(tenantId === undefined ? undefined : { tenantId }) });
+    const page = await this.#shared.options.backend.list({
+      ...query,
+      userId: principal.id,
+      ...(tenantId === undefined ? undefined : { tenantId }),
+    });
     return { ...page, items: page.items.filter((info) => belongsTo(info, principal)) };
   }
 
@@ -139,7 +156,8 @@ class Manager implements SessionManager {
 
   async delete(id: string, options: { readonly mode?: "remove" | "erase" } = {}): Promise<boolean> {
     const { mode = "remove" } = options;
-    if (mode !== "remove" && mode !== "erase") throw new AixgoError("INVALID_OPTION", `mode must be "remove" or "erase", not ${JSON.stringify(mode)}`);
+    if (mode !== "remove" && mode !== "erase")
+      throw new AixgoError("INVALID_OPTION", `mode must be "remove" or "erase", not ${JSON.stringify(mode)}`);
     let head: Head;
     try {
       head = await this.#visible(id, this.#principal);
@@ -167,7 +185,10 @@ class Manager implements SessionManager {
     const { principal } = request.options;
     if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(sessionId);
     if (head.info.agentName !== request.agent) {
-      throw new AixgoError("AGENT_MISMATCH", `session ${sessionId} belongs to agent ${JSON.stringify(head.info.agentName)}, not to ${JSON.stringify(request.agent)}`);
+      throw new AixgoError(
+        "AGENT_MISMATCH",
+        `session ${sessionId} belongs to agent ${JSON.stringify(head.info.agentName)}, not to ${JSON.stringify(request.agent)}`,
+      );
     }
     const open = this.#shared.cache.open(head);
     return openTurn(open, head, this.#handle(head), request, this.#shared.options);
@@ -229,7 +250,10 @@ class Manager implements SessionManager {
     };
     const { head, created } = await this.#shared.options.backend.create(request);
     if (!created && head.info.userId !== userId) {
-      throw new AixgoError("KEY_EXISTS", `key ${JSON.stringify(options.key)} of agent ${JSON.stringify(agentName)} is taken by another user's session`);
+      throw new AixgoError(
+        "KEY_EXISTS",
+        `key ${JSON.stringify(options.key)} of agent ${JSON.stringify(agentName)} is taken by another user's session`,
+      );
     }
     return this.#handle(head);
   }
@@ -248,13 +272,20 @@ class Manager implements SessionManager {
       openTurn: (input: MessageInput, options: TurnOptions) => this.openTurn(head.id, { agent: head.info.agentName, input, options }),
       createFork: (options, { id, incarnation, info }, at, linesBehind) => {
         assertOwnKey(options.key);
-        const inherited: CreateOptions = { metadata: info.metadata, ...(info.userId === undefined ? undefined : { userId: info.userId }), ...options };
-        return this.#create(info.agentName, inherited, { origin: { id, incarnation, seq: at.headSeq, hash: at.headHash }, tenantId: info.tenantId, linesBehind });
+        const inherited: CreateOptions = {
+          metadata: info.metadata,
+          ...(info.userId === undefined ? undefined : { userId: info.userId }),
+          ...options,
+        };
+        return this.#create(info.agentName, inherited, {
+          origin: { id, incarnation, seq: at.headSeq, hash: at.headHash },
+          tenantId: info.tenantId,
+          linesBehind,
+        });
       },
     };
     return new StoredSession(home, head.info);
   }
-
 }
 
 /** What a fork starts with. */

@@ -98,12 +98,16 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
     return {
       ...log.head,
       fence: Math.max(log.head.fence, log.fence),
-      ...(lease === undefined ? undefined : { lease: {
-        fence: lease.fence,
-        holder: lease.holder,
-        expiresInMs: Math.ceil(lease.expiresAt - store.now()),
-        ...(lease.cancelRequested === undefined ? undefined : { cancelRequested: lease.cancelRequested }),
-      } }),
+      ...(lease === undefined
+        ? undefined
+        : {
+            lease: {
+              fence: lease.fence,
+              holder: lease.holder,
+              expiresInMs: Math.ceil(lease.expiresAt - store.now()),
+              ...(lease.cancelRequested === undefined ? undefined : { cancelRequested: lease.cancelRequested }),
+            },
+          }),
       ...(log.keys === undefined ? undefined : { keys: log.keys.slice() }),
     };
   }
@@ -112,7 +116,10 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
   function held(operation: string, log: MemoryLog, lease: { readonly fence: number; readonly token: string }): LeaseRecord {
     const record = log.lease;
     if (record !== undefined && record.fence === lease.fence && record.token === lease.token) return record;
-    throw new AixgoError("FENCED", `${operation}: the lease of session ${log.head.id} with fence ${lease.fence} has been released or taken over`);
+    throw new AixgoError(
+      "FENCED",
+      `${operation}: the lease of session ${log.head.id} with fence ${lease.fence} has been released or taken over`,
+    );
   }
 
   function conflict(log: MemoryLog, expect: Position): Appended {
@@ -122,9 +129,13 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
 
   function accept(operation: string, id: string, line: Uint8Array): Uint8Array {
     if (line.length > maxLineBytes) {
-      throw new AixgoError("LIMIT_EXCEEDED", `${operation}: an entry of session ${id} has ${line.length} bytes; this store takes ${maxLineBytes}`, {
-        details: { session: id, bytes: line.length, maxLineBytes },
-      });
+      throw new AixgoError(
+        "LIMIT_EXCEEDED",
+        `${operation}: an entry of session ${id} has ${line.length} bytes; this store takes ${maxLineBytes}`,
+        {
+          details: { session: id, bytes: line.length, maxLineBytes },
+        },
+      );
     }
     return Uint8Array.from(line);
   }
@@ -151,9 +162,12 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
     const holder = slot === undefined ? undefined : store.keys.get(slot);
     if (holder !== undefined && onKey === "get") return headOf(logOf("create", holder));
     if (holder !== undefined && onKey === undefined) {
-      throw new AixgoError("KEY_EXISTS", `create: a session of agent ${info.agentName} has this key already`, { details: { session: holder } });
+      throw new AixgoError("KEY_EXISTS", `create: a session of agent ${info.agentName} has this key already`, {
+        details: { session: holder },
+      });
     }
-    if (store.logs.has(ref.id)) throw new AixgoError("KEY_EXISTS", `create: session ${ref.id} exists already`, { details: { session: ref.id } });
+    if (store.logs.has(ref.id))
+      throw new AixgoError("KEY_EXISTS", `create: session ${ref.id} exists already`, { details: { session: ref.id } });
     if (isDeleted(ref.id)) throw new AixgoError("SESSION_DELETED", `create: session ${ref.id} has been deleted`);
     return undefined;
   }
@@ -239,7 +253,11 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
 
     async list(query) {
       ready("list");
-      return listPage(Array.from(store.logs.values(), (log) => log.head.info), query, indexedMetadata);
+      return listPage(
+        Array.from(store.logs.values(), (log) => log.head.info),
+        query,
+        indexedMetadata,
+      );
     },
 
     async renew(ref, lease, ttlMs) {
@@ -298,12 +316,16 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
   };
 }
 
-function resolveOptions(options: MemoryBackendOptions): { readonly store: MemoryStore; readonly capabilities: SessionBackend["capabilities"] } {
+function resolveOptions(options: MemoryBackendOptions): {
+  readonly store: MemoryStore;
+  readonly capabilities: SessionBackend["capabilities"];
+} {
   const { store = createMemoryStore(), indexedMetadata = [], maxLineBytes = DEFAULT_MAX_LINE_BYTES, ...unknown } = options;
   const invalid = (name: string, rule: string): AixgoError => new AixgoError("INVALID_OPTION", `createMemoryBackend: ${name} ${rule}`);
   for (const name of Object.keys(unknown)) throw invalid(name, "is not an option");
   if (!Number.isSafeInteger(maxLineBytes) || maxLineBytes < 1) throw invalid("maxLineBytes", "must be a whole number of bytes above zero");
-  if (!Array.isArray(indexedMetadata) || indexedMetadata.some((key) => typeof key !== "string")) throw invalid("indexedMetadata", "must be a list of keys");
+  if (!Array.isArray(indexedMetadata) || indexedMetadata.some((key) => typeof key !== "string"))
+    throw invalid("indexedMetadata", "must be a list of keys");
   return {
     store,
     capabilities: { sharedBy: "process", durability: "memory", maxLineBytes, indexedMetadata: [...indexedMetadata], ttl: false },
@@ -313,22 +335,30 @@ function resolveOptions(options: MemoryBackendOptions): { readonly store: Memory
 function checkAppend(ref: Ref, { lines, acquire, lease, release }: Append): void {
   const invalid = (rule: string): AixgoError => new AixgoError("INVALID_INPUT", `append to session ${ref.id}: ${rule}`);
   if (lines.length === 0) throw invalid("there are no lines");
-  if (acquire !== undefined && (lease !== undefined || release === true)) throw invalid("a lease is taken, used or released, one at a time");
+  if (acquire !== undefined && (lease !== undefined || release === true))
+    throw invalid("a lease is taken, used or released, one at a time");
   if (release === true && lease === undefined) throw invalid("the lease to be released is not given");
   if (acquire !== undefined) checkTtl("append", ref, acquire.ttlMs);
 }
 
 function checkTtl(operation: string, ref: Ref, ttlMs: number): void {
-  if (!(ttlMs > 0 && ttlMs < Number.POSITIVE_INFINITY)) throw new AixgoError("INVALID_INPUT", `${operation}: ttlMs of the lease of session ${ref.id} must be a time above zero`);
+  if (!(ttlMs > 0 && ttlMs < Number.POSITIVE_INFINITY))
+    throw new AixgoError("INVALID_INPUT", `${operation}: ttlMs of the lease of session ${ref.id} must be a time above zero`);
 }
 
 function refuseAborted(operation: string, id: string, signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new AixgoError("CANCELLED", `${operation}: given up for session ${id}, as its signal asked`, { cause: signal.reason });
+  if (signal?.aborted === true)
+    throw new AixgoError("CANCELLED", `${operation}: given up for session ${id}, as its signal asked`, { cause: signal.reason });
 }
 
-function boundsOf(ref: Ref, { from = 0, to, reverse = false, limit }: ReadRange, head: number): { readonly first: number; readonly last: number } {
+function boundsOf(
+  ref: Ref,
+  { from = 0, to, reverse = false, limit }: ReadRange,
+  head: number,
+): { readonly first: number; readonly last: number } {
   for (const [name, value] of Object.entries({ from, to, limit })) {
-    if (value !== undefined && (!Number.isSafeInteger(value) || value < 0)) throw new AixgoError("INVALID_INPUT", `read of session ${ref.id}: ${name} must be a whole number`);
+    if (value !== undefined && (!Number.isSafeInteger(value) || value < 0))
+      throw new AixgoError("INVALID_INPUT", `read of session ${ref.id}: ${name} must be a whole number`);
   }
   const last = Math.min(to ?? head, head);
   if (limit === undefined) return { first: from, last };
@@ -364,7 +394,15 @@ function index(log: MemoryLog, lines: readonly Uint8Array[]): void {
 }
 
 /** Where the key record of a session lies; absent without a key. */
-function slotOf({ tenantId, agentName, key }: { readonly tenantId?: string; readonly agentName: string; readonly key?: string }): string | undefined {
+function slotOf({
+  tenantId,
+  agentName,
+  key,
+}: {
+  readonly tenantId?: string;
+  readonly agentName: string;
+  readonly key?: string;
+}): string | undefined {
   return key === undefined ? undefined : JSON.stringify([tenantId ?? null, agentName, key]);
 }
 

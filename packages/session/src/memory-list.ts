@@ -18,11 +18,13 @@ interface Place {
  */
 export function listPage(infos: readonly SessionInfo[], query: SessionQuery, indexed: readonly string[]): Page<SessionInfo> {
   const { limit = DEFAULT_LIMIT, order = "updated", cursor } = query;
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) throw invalid("limit", `must be a whole number from 1 to ${MAX_LIMIT}`);
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT)
+    throw invalid("limit", `must be a whole number from 1 to ${MAX_LIMIT}`);
   if (order !== "updated" && order !== "id") throw invalid("order", 'must be "updated" or "id"');
   const flat = new Set(indexed);
   for (const key of Object.keys(query.metadata ?? {})) {
-    if (!flat.has(key) && query.scan !== true) throw invalid("metadata", `has a key that this store has not indexed (${key}); index it, or set scan`);
+    if (!flat.has(key) && query.scan !== true)
+      throw invalid("metadata", `has a key that this store has not indexed (${key}); index it, or set scan`);
   }
   const compare = order === "id" ? byId : byUpdate;
   const matches = filterOf(query);
@@ -74,7 +76,10 @@ function canonical(value: Json): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
   const object = value as { readonly [key: string]: Json };
-  return `{${Object.keys(object).sort().map((key) => `${JSON.stringify(key)}:${canonical(object[key] as Json)}`).join()}}`;
+  return `{${Object.keys(object)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${canonical(object[key] as Json)}`)
+    .join()}}`;
 }
 
 function placeOf(cursor: string, digest: string): Place {
@@ -84,7 +89,8 @@ function placeOf(cursor: string, digest: string): Place {
   } catch {
     parts = undefined;
   }
-  if (!Array.isArray(parts) || parts.length !== 3 || parts.some((part) => typeof part !== "string")) throw invalid("cursor", "is none that list has given");
+  if (!Array.isArray(parts) || parts.length !== 3 || parts.some((part) => typeof part !== "string"))
+    throw invalid("cursor", "is none that list has given");
   const [made, updatedAt, id] = parts as [string, string, string];
   if (made !== digest) throw invalid("cursor", "was made by another query");
   return { updatedAt, id };

@@ -46,7 +46,8 @@ export function encodeMessage(input: MessageInput, role: Role, maxBytes: number)
     json,
     data,
     ...(draft.id === undefined ? undefined : { id: draft.id }),
-    digest: () => hash("sha256", canonical({ role: data.role, parts: data.parts, metadata: data.metadata ?? null } as unknown as Json), "base64url"),
+    digest: () =>
+      hash("sha256", canonical({ role: data.role, parts: data.parts, metadata: data.metadata ?? null } as unknown as Json), "base64url"),
   };
 }
 
@@ -63,9 +64,13 @@ function assertBytes(json: string, maxBytes: number, what: string): void {
   if (json.length * 3 <= maxBytes) return;
   const bytes = Buffer.byteLength(json);
   if (bytes > maxBytes) {
-    throw new AixgoError("LIMIT_EXCEEDED", `the ${what} has ${bytes} bytes, the limit is ${maxBytes}. Store large content elsewhere and refer to it by a file part`, {
-      details: { bytes, maxBytes },
-    });
+    throw new AixgoError(
+      "LIMIT_EXCEEDED",
+      `the ${what} has ${bytes} bytes, the limit is ${maxBytes}. Store large content elsewhere and refer to it by a file part`,
+      {
+        details: { bytes, maxBytes },
+      },
+    );
   }
 }
 
@@ -90,5 +95,5 @@ export function canonical(value: Json): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member as Json)}`).join(",")}}`;
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(",")}}`;
 }

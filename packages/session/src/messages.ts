@@ -25,7 +25,13 @@ export async function readMessages(log: SessionLog, head: Head, options: History
 }
 
 /** Reads from the end, no further than is needed. */
-async function readLast(log: SessionLog, head: Head, options: HistoryOptions, last: number, keep: Keep | undefined): Promise<readonly PathMessage[]> {
+async function readLast(
+  log: SessionLog,
+  head: Head,
+  options: HistoryOptions,
+  last: number,
+  keep: Keep | undefined,
+): Promise<readonly PathMessage[]> {
   for (let want = last + 8; ; want *= 2) {
     let found: PathMessage[] = [];
     let counted = 0;

@@ -46,10 +46,20 @@ export async function appendOnce(open: OpenSession, inputs: readonly EncodedMess
   });
 }
 
-async function submit(open: OpenSession, inputs: readonly EncodedMessage[], options: Options, assertUnmoved?: (seq: number) => void): Promise<AppendedOnce> {
+async function submit(
+  open: OpenSession,
+  inputs: readonly EncodedMessage[],
+  options: Options,
+  assertUnmoved?: (seq: number) => void,
+): Promise<AppendedOnce> {
   const { op, expectedVersion, signal } = options;
   const batch: Batch = {
-    drafts: inputs.map(({ json }, index) => ({ id: newEntryId(), type: "message", data: json, ...(op === undefined || index > 0 ? undefined : { op: `u:${op}` }) })),
+    drafts: inputs.map(({ json }, index) => ({
+      id: newEntryId(),
+      type: "message",
+      data: json,
+      ...(op === undefined || index > 0 ? undefined : { op: `u:${op}` }),
+    })),
     outsideTurns: true,
     check: (head, tip) => {
       assertUnmoved?.(head.seq);
@@ -69,12 +79,20 @@ async function storedBy(open: OpenSession, inputs: readonly EncodedMessage[], op
   const entries = [await log.one(first)];
   const [, of] = (entries[0] as Entry).batch ?? [0, 1];
   while (entries.length < of) entries.push(await log.one(first + entries.length));
-  const isSame = of === inputs.length && entries.every((entry, index) => canonical(entry.data) === canonical((inputs[index] as EncodedMessage).data as unknown as Json));
-  if (!isSame) throw new AixgoError("OP_REUSED", `op ${JSON.stringify(op)} of session ${log.ref.id} was used for other content. Use a new op for a new append`);
+  const isSame =
+    of === inputs.length &&
+    entries.every((entry, index) => canonical(entry.data) === canonical((inputs[index] as EncodedMessage).data as unknown as Json));
+  if (!isSame)
+    throw new AixgoError(
+      "OP_REUSED",
+      `op ${JSON.stringify(op)} of session ${log.ref.id} was used for other content. Use a new op for a new append`,
+    );
   return { version: first + of - 1, messages: entries.map(decodeMessage) };
 }
 
 export function assertVersion(id: string, expected: number | undefined, tip: Tip): void {
   if (expected === undefined || expected === tip.seq) return;
-  throw new AixgoError("VERSION_CONFLICT", `session ${id} is at version ${tip.seq}, not at ${expected}; nothing was written`, { details: { expected, actual: tip.seq } });
+  throw new AixgoError("VERSION_CONFLICT", `session ${id} is at version ${tip.seq}, not at ${expected}; nothing was written`, {
+    details: { expected, actual: tip.seq },
+  });
 }

@@ -1,6 +1,6 @@
 import type { SessionBackend } from "./contract.ts";
 import { SessionLog } from "./log.ts";
-import { Turn } from "./turn.ts";
+import type { Turn } from "./turn.ts";
 import { TurnQueue } from "./turn-queue.ts";
 import { Writer } from "./writer.ts";
 import type { Ref } from "./contract.ts";

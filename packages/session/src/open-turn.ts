@@ -33,14 +33,26 @@ interface Request {
  * Nothing is written unless the turn can start: then the end of a dead predecessor, the start and the input leave as one
  * batch, which takes the lease.
  */
-export async function openTurn(open: OpenSession, seen: Head, session: Session, request: OpenTurnRequest, options: ManagerOptions): Promise<OpenTurn> {
+export async function openTurn(
+  open: OpenSession,
+  seen: Head,
+  session: Session,
+  request: OpenTurnRequest,
+  options: ManagerOptions,
+): Promise<OpenTurn> {
   const { turnKey, ifBusy = "queue", signal, queueTimeoutMs = options.queueTimeoutMs } = request.options;
   const encoded = encodeMessage(request.input, "user", options.maxMessageBytes);
   const key = turnKey ?? encoded.id;
   const asked: Request = { encoded, digest: encoded.digest(), key, op: key === undefined ? undefined : turnOp(key) };
   const { id } = open.ref;
-  if (runningTurns().some((turn) => turn.sessionId === id) || (request.within?.includes(id) === true && (open.running !== undefined || isLive(await open.log.refresh())))) {
-    throw new AixgoError("TURN_REENTRANT", `this call is part of a turn of session ${id}, which can have only one. Call another agent with context.call`);
+  if (
+    runningTurns().some((turn) => turn.sessionId === id) ||
+    (request.within?.includes(id) === true && (open.running !== undefined || isLive(await open.log.refresh())))
+  ) {
+    throw new AixgoError(
+      "TURN_REENTRANT",
+      `this call is part of a turn of session ${id}, which can have only one. Call another agent with context.call`,
+    );
   }
   throwIfCancelled(signal, id);
   open.log.adopt(seen);
@@ -56,7 +68,7 @@ export async function openTurn(open: OpenSession, seen: Head, session: Session, 
   }
   await open.turns.enter({ maxQueued: options.maxQueued, timeoutMs: queueTimeoutMs, ...(signal === undefined ? undefined : { signal }) });
   try {
-    for (let pause = POLL_MS.first; ; ) {
+    for (let pause = POLL_MS.first; ;) {
       throwIfCancelled(signal, id);
       head ??= await open.log.refresh();
       const answered = await finished(open, session, asked);
@@ -93,7 +105,10 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
   const earlier = asked.op === undefined ? undefined : await turnWithOp(log, asked.op);
   const continued = earlier !== undefined && (await isOnPath(log, head, earlier.turnSeq)) ? earlier : undefined;
   // Read before the lease is taken: a fault here must not leave the session with a turn that nobody runs.
-  const first = continued === undefined ? undefined : { id: (await log.one(continued.turnSeq)).id, input: decodeMessage(await log.one(continued.turnSeq + 1)) };
+  const first =
+    continued === undefined
+      ? undefined
+      : { id: (await log.one(continued.turnSeq)).id, input: decodeMessage(await log.one(continued.turnSeq + 1)) };
 
   const lease = { fence: head.fence + 1, token: newToken() };
   const startSeq = head.seq + 1 + (dead === undefined ? 0 : 1);
@@ -101,10 +116,21 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
   const attempt = continued === undefined ? 1 : continued.data.attempt + 1;
   const startId = newEntryId();
   const mark = { turn: turnSeq, fence: lease.fence };
-  const data: TurnData = { phase: "start", ...(asked.key === undefined ? undefined : { key: asked.key }), inputDigest: asked.digest, attempt };
+  const data: TurnData = {
+    phase: "start",
+    ...(asked.key === undefined ? undefined : { key: asked.key }),
+    inputDigest: asked.digest,
+    attempt,
+  };
   const drafts: Draft[] = [];
   if (dead !== undefined) drafts.push(endOfDead(dead, lease.fence));
-  drafts.push({ id: startId, type: "turn", data: JSON.stringify(data), ...mark, ...(asked.op === undefined ? undefined : { op: asked.op }) });
+  drafts.push({
+    id: startId,
+    type: "turn",
+    data: JSON.stringify(data),
+    ...mark,
+    ...(asked.op === undefined ? undefined : { op: asked.op }),
+  });
   const inputId = newEntryId();
   if (continued === undefined) drafts.push({ id: inputId, type: "message", data: asked.encoded.json, ...mark });
 
@@ -144,7 +170,14 @@ function endOfDead(dead: TurnMark, fence: number): Draft {
   const { key, inputDigest, attempt } = dead.data;
   const data: TurnData = { phase: "end", ...(key === undefined ? undefined : { key }), inputDigest, attempt, status: "interrupted" };
   const { op } = dead.entry;
-  return { id: newEntryId(), type: "turn", data: JSON.stringify(data), turn: dead.turnSeq, fence, ...(op === undefined ? undefined : { op }) };
+  return {
+    id: newEntryId(),
+    type: "turn",
+    data: JSON.stringify(data),
+    turn: dead.turnSeq,
+    fence,
+    ...(op === undefined ? undefined : { op }),
+  };
 }
 
 /** The turn as the log answers it, if it completed before; the agent does not run again. */
@@ -153,7 +186,10 @@ async function finished(open: OpenSession, session: Session, asked: Request): Pr
   const mark = await turnWithOp(open.log, asked.op);
   if (mark === undefined) return undefined;
   if (mark.data.inputDigest !== asked.digest) {
-    throw new AixgoError("TURN_KEY_REUSED", `turn key ${JSON.stringify(asked.key)} of session ${open.ref.id} stands for another input. Use a new key for a new question`);
+    throw new AixgoError(
+      "TURN_KEY_REUSED",
+      `turn key ${JSON.stringify(asked.key)} of session ${open.ref.id} stands for another input. Use a new key for a new question`,
+    );
   }
   if (mark.data.status !== "completed") return undefined;
   const reply = await replyOf(open.log, mark);
@@ -185,5 +221,6 @@ function finishedTurn(session: Session, reply: Reply, input: OpenTurn["input"], 
 }
 
 function throwIfCancelled(signal: AbortSignal | undefined, id: string): void {
-  if (signal?.aborted === true) throw new AixgoError("CANCELLED", `the turn of session ${id} was cancelled before it began`, { cause: signal.reason });
+  if (signal?.aborted === true)
+    throw new AixgoError("CANCELLED", `the turn of session ${id} was cancelled before it began`, { cause: signal.reason });
 }

@@ -31,7 +31,8 @@ export class SessionCache {
       }
       return known;
     }
-    if (known !== undefined && !known.isIdle) throw new AixgoError("INCARNATION_CHANGED", `session ${ref.id} was rewritten while it was in use`);
+    if (known !== undefined && !known.isIdle)
+      throw new AixgoError("INCARNATION_CHANGED", `session ${ref.id} was rewritten while it was in use`);
     const fresh = new OpenSession(this.#backend, ref, this.#rebaseMs);
     this.#sessions.set(ref.id, fresh);
     this.#latest = fresh;

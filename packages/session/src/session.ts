@@ -1,4 +1,13 @@
-import { AixgoError, type HistoryOptions, type Json, type Message, type MessageInput, type OpenTurn, type Reply, type TurnOptions } from "@aixgo/core";
+import {
+  AixgoError,
+  type HistoryOptions,
+  type Json,
+  type Message,
+  type MessageInput,
+  type OpenTurn,
+  type Reply,
+  type TurnOptions,
+} from "@aixgo/core";
 import { newEntryId } from "@aixgo/security";
 import { type Checkpoint, readCheckpoints, writeCheckpoint, writeRestore } from "./checkpoint.ts";
 import { runningTurns } from "./context.ts";
@@ -34,7 +43,10 @@ export interface Session extends AsyncDisposable {
    * Throws `SESSION_BUSY` while a turn runs (inside of the turn it is part of it), `VERSION_CONFLICT`, `OP_REUSED`,
    * `INVALID_INPUT`, `LIMIT_EXCEEDED`; nothing was written then.
    */
-  append(input: MessageInput | readonly MessageInput[], options?: AppendOptions): Promise<{ readonly version: number; readonly messages: readonly Message[] }>;
+  append(
+    input: MessageInput | readonly MessageInput[],
+    options?: AppendOptions,
+  ): Promise<{ readonly version: number; readonly messages: readonly Message[] }>;
   /** The history: messages from the root to the head, frozen. Calls without a result are closed with `interrupted`. */
   messages(options?: HistoryOptions): Promise<readonly Message[]>;
   /** The same as a stream, for histories that should not be held in memory. */
@@ -51,7 +63,10 @@ export interface Session extends AsyncDisposable {
   /** One turn without our runtime: stored, exclusive, replayed and recovered as by `callWithSession`. */
   turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options?: TurnOptions): Promise<Reply>;
   /** Replaces the metadata; allowed while a turn runs. */
-  setMetadata(metadata: { readonly [key: string]: Json }, options?: { readonly expectedVersion?: number }): Promise<{ readonly version: number }>;
+  setMetadata(
+    metadata: { readonly [key: string]: Json },
+    options?: { readonly expectedVersion?: number },
+  ): Promise<{ readonly version: number }>;
   /** Reads the whole log and checks its hash chain and everything that entries say of each other. */
   verify(): Promise<Verification>;
   /** Optional; the handle refuses calls afterwards, the session is not touched. */
@@ -87,13 +102,17 @@ export class StoredSession implements Session {
     return (await this.#open().log.refresh()).info;
   }
 
-  async append(input: MessageInput | readonly MessageInput[], options: AppendOptions = {}): Promise<{ readonly version: number; readonly messages: readonly Message[] }> {
+  async append(
+    input: MessageInput | readonly MessageInput[],
+    options: AppendOptions = {},
+  ): Promise<{ readonly version: number; readonly messages: readonly Message[] }> {
     const open = this.#open();
     const inputs = this.#encodeAll(Array.isArray(input) ? (input as readonly MessageInput[]) : [input as MessageInput]);
     const { op, expectedVersion, signal } = options;
     const turn = runningTurns().find((each) => each.sessionId === this.id);
     if (turn !== undefined) {
-      if (op !== undefined || expectedVersion !== undefined) throw new AixgoError("INVALID_OPTION", "op and expectedVersion are for appends outside of a turn");
+      if (op !== undefined || expectedVersion !== undefined)
+        throw new AixgoError("INVALID_OPTION", "op and expectedVersion are for appends outside of a turn");
       const written = await turn.appendAll(inputs);
       return { version: written.tip.seq, messages: written.entries().map(decodeMessage) };
     }
@@ -119,7 +138,10 @@ export class StoredSession implements Session {
     return readCheckpoints(log, await log.refresh());
   }
 
-  async restore(target: string, options: { readonly reason?: string } = {}): Promise<{ readonly version: number; readonly messageCount: number }> {
+  async restore(
+    target: string,
+    options: { readonly reason?: string } = {},
+  ): Promise<{ readonly version: number; readonly messageCount: number }> {
     const { log, writer } = this.#open();
     return writeRestore(log, writer, target, options.reason);
   }
@@ -134,7 +156,8 @@ export class StoredSession implements Session {
 
   async *entries(options: { readonly after?: number; readonly signal?: AbortSignal } = {}): AsyncGenerator<Entry> {
     const { after = -1, signal } = options;
-    if (!Number.isSafeInteger(after) || after < -1) throw new AixgoError("INVALID_OPTION", `after must be a version of the session, not ${String(after)}`);
+    if (!Number.isSafeInteger(after) || after < -1)
+      throw new AixgoError("INVALID_OPTION", `after must be a version of the session, not ${String(after)}`);
     const { log } = this.#open();
     yield* log.scan(after + 1, (await log.refresh()).seq, signal);
   }
@@ -158,7 +181,10 @@ export class StoredSession implements Session {
     }
   }
 
-  async setMetadata(metadata: { readonly [key: string]: Json }, options: { readonly expectedVersion?: number } = {}): Promise<{ readonly version: number }> {
+  async setMetadata(
+    metadata: { readonly [key: string]: Json },
+    options: { readonly expectedVersion?: number } = {},
+  ): Promise<{ readonly version: number }> {
     const data = encodeMetadata(metadata);
     const { writer } = this.#open();
     const written = await writer.submit({
@@ -181,19 +207,26 @@ export class StoredSession implements Session {
   }
 
   #open(): OpenSession {
-    if (this.#isClosed) throw new AixgoError("BACKEND_CLOSED", `this handle of session ${this.id} was closed. Get it again from the manager`);
+    if (this.#isClosed)
+      throw new AixgoError("BACKEND_CLOSED", `this handle of session ${this.id} was closed. Get it again from the manager`);
     return this.#home.open();
   }
 
   #encodeAll(inputs: readonly MessageInput[]): readonly EncodedMessage[] {
     if (inputs.length === 0 || inputs.length > MAX_MESSAGES_PER_APPEND) {
-      throw new AixgoError(inputs.length === 0 ? "INVALID_INPUT" : "LIMIT_EXCEEDED", `an append takes 1 to ${MAX_MESSAGES_PER_APPEND} messages, not ${inputs.length}`);
+      throw new AixgoError(
+        inputs.length === 0 ? "INVALID_INPUT" : "LIMIT_EXCEEDED",
+        `an append takes 1 to ${MAX_MESSAGES_PER_APPEND} messages, not ${inputs.length}`,
+      );
     }
     const { maxMessageBytes } = this.#home;
     const encoded = inputs.map((input) => encodeMessage(input, "user", maxMessageBytes));
     const total = encoded.reduce((sum, { json }) => sum + json.length, 0);
     if (encoded.length > 1 && total > maxMessageBytes) {
-      throw new AixgoError("LIMIT_EXCEEDED", `the messages of one append have ${total} characters together, the limit is ${maxMessageBytes}. Append them in parts`);
+      throw new AixgoError(
+        "LIMIT_EXCEEDED",
+        `the messages of one append have ${total} characters together, the limit is ${maxMessageBytes}. Append them in parts`,
+      );
     }
     return encoded;
   }
@@ -202,13 +235,17 @@ export class StoredSession implements Session {
 /** Rejects when the turn is stopped, by whom ever, or takes too long. Returns how to stop watching. */
 function watch(turn: AbortSignal, options: TurnOptions, reject: (error: unknown) => void): () => void {
   const onTurn = (): void => reject(turn.reason);
-  const onCaller = (): void => reject(new AixgoError("CANCELLED", "the turn was cancelled by its caller", { cause: options.signal?.reason }));
+  const onCaller = (): void =>
+    reject(new AixgoError("CANCELLED", "the turn was cancelled by its caller", { cause: options.signal?.reason }));
   if (turn.aborted) onTurn();
   if (options.signal?.aborted === true) onCaller();
   turn.addEventListener("abort", onTurn, { once: true });
   options.signal?.addEventListener("abort", onCaller, { once: true });
   const { timeoutMs } = options;
-  const timer = timeoutMs === undefined ? undefined : setTimeout(() => reject(new AixgoError("TIMEOUT", `the turn took longer than ${timeoutMs} ms`)), timeoutMs);
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => reject(new AixgoError("TIMEOUT", `the turn took longer than ${timeoutMs} ms`)), timeoutMs);
   return () => {
     clearTimeout(timer);
     turn.removeEventListener("abort", onTurn);

@@ -14,15 +14,20 @@ export type Target = Pick<Tip, "headSeq" | "headId" | "headHash" | "n">;
  */
 export async function resolveTarget(log: SessionLog, head: Head, id: string): Promise<Target> {
   const entry = await findEntry(log, head, id);
-  if (entry === undefined) throw new AixgoError("ENTRY_NOT_FOUND", `session ${log.ref.id} has no checkpoint, entry or message ${JSON.stringify(id.slice(0, 80))}`);
+  if (entry === undefined)
+    throw new AixgoError("ENTRY_NOT_FOUND", `session ${log.ref.id} has no checkpoint, entry or message ${JSON.stringify(id.slice(0, 80))}`);
   if (isPathEntry(entry)) return at(entry);
   const target = at(await log.one(entry.head as number));
   if (entry.type === "checkpoint") {
     const { hash } = entry.data as { readonly hash?: string };
     if (hash !== target.headHash) {
-      throw new AixgoError("ENTRY_CORRUPT", `checkpoint ${entry.id} of session ${log.ref.id} names another entry ${target.headSeq} than the log holds`, {
-        details: { session: log.ref.id, seq: entry.seq },
-      });
+      throw new AixgoError(
+        "ENTRY_CORRUPT",
+        `checkpoint ${entry.id} of session ${log.ref.id} names another entry ${target.headSeq} than the log holds`,
+        {
+          details: { session: log.ref.id, seq: entry.seq },
+        },
+      );
     }
   }
   return target;

@@ -200,7 +200,7 @@ export class Verifier {
   page(bytes: Uint8Array): readonly Verified[] {
     const page = asBuffer(bytes);
     const verified: Verified[] = [];
-    for (let start = 0; start < page.length; ) {
+    for (let start = 0; start < page.length;) {
       const end = page.indexOf(NEWLINE, start);
       if (end < 0) throw this.#corrupt("ends in the middle of a line");
       const previous = this.#hash;

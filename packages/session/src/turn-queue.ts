@@ -30,7 +30,12 @@ export class TurnQueue {
       return Promise.resolve();
     }
     if (this.#waiting.length >= options.maxQueued) {
-      return Promise.reject(new AixgoError("SESSION_BUSY", `${this.#waiting.length} turns wait for session ${this.#session} already, the most that may (maxQueued)`));
+      return Promise.reject(
+        new AixgoError(
+          "SESSION_BUSY",
+          `${this.#waiting.length} turns wait for session ${this.#session} already, the most that may (maxQueued)`,
+        ),
+      );
     }
     return new Promise((resolve, reject) => {
       const settle = (): void => {
@@ -48,7 +53,10 @@ export class TurnQueue {
           reject(error);
         },
       };
-      const aborted = (): void => waiting.leave(new AixgoError("CANCELLED", `the wait for session ${this.#session} was cancelled`, { cause: options.signal?.reason }));
+      const aborted = (): void =>
+        waiting.leave(
+          new AixgoError("CANCELLED", `the wait for session ${this.#session} was cancelled`, { cause: options.signal?.reason }),
+        );
       const timer = setTimeout(() => waiting.leave(queueTimeout(this.#session, options.timeoutMs)), options.timeoutMs);
       options.signal?.addEventListener("abort", aborted, { once: true });
       this.#waiting.push(waiting);
@@ -63,7 +71,7 @@ export class TurnQueue {
 
   /** Sends everybody away. */
   close(error: unknown): void {
-    for (const each of [...this.#waiting]) each.leave(error);
+    for (const each of this.#waiting) each.leave(error);
   }
 }
 

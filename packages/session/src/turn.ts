@@ -1,4 +1,15 @@
-import { AixgoError, type HistoryOptions, isAixgoError, type Json, type Message, type MessageInput, type OpenTurn, type Reply, textOf, type Usage } from "@aixgo/core";
+import {
+  AixgoError,
+  type HistoryOptions,
+  isAixgoError,
+  type Json,
+  type Message,
+  type MessageInput,
+  type OpenTurn,
+  type Reply,
+  textOf,
+  type Usage,
+} from "@aixgo/core";
 import { newEntryId, redactError } from "@aixgo/security";
 import { runInTurn } from "./context.ts";
 import type { Lease } from "./contract.ts";
@@ -180,7 +191,9 @@ export class Turn implements OpenTurn {
   cancel(kind: "cancelled" | "interrupted", reason: string): void {
     if (this.#ended === "yes" || this.#abort.signal.aborted) return;
     this.#cancelled = kind;
-    this.#abort.abort(new AixgoError("CANCELLED", `turn ${this.id} of session ${this.#start.open.ref.id} was ${kind}${reason === "" ? "" : `: ${reason}`}`));
+    this.#abort.abort(
+      new AixgoError("CANCELLED", `turn ${this.id} of session ${this.#start.open.ref.id} was ${kind}${reason === "" ? "" : `: ${reason}`}`),
+    );
   }
 
   async #steps(): Promise<readonly PathMessage[]> {
@@ -189,12 +202,26 @@ export class Turn implements OpenTurn {
   }
 
   #draft(type: "message" | "state" | "turn", data: Draft["data"], op?: string): Draft {
-    return { id: newEntryId(), type, data, turn: this.#start.turnSeq, fence: this.#start.lease.fence, ...(op === undefined ? undefined : { op }) };
+    return {
+      id: newEntryId(),
+      type,
+      data,
+      turn: this.#start.turnSeq,
+      fence: this.#start.lease.fence,
+      ...(op === undefined ? undefined : { op }),
+    };
   }
 
   #endData(status: TurnStatus, rest: Partial<TurnData>): string {
     const { key, inputDigest } = this.#start;
-    return JSON.stringify({ phase: "end", ...(key === undefined ? undefined : { key }), inputDigest, attempt: this.attempt, status, ...rest } satisfies TurnData);
+    return JSON.stringify({
+      phase: "end",
+      ...(key === undefined ? undefined : { key }),
+      inputDigest,
+      attempt: this.attempt,
+      status,
+      ...rest,
+    } satisfies TurnData);
   }
 
   async #write(batch: Pick<Batch, "drafts" | "release">): Promise<Written> {
@@ -205,7 +232,10 @@ export class Turn implements OpenTurn {
         check: (head) => {
           // Side entries of others may stand in between; anything on the path, or a restore, takes the turn's ground away.
           if (head.headSeq !== this.#headSeq) {
-            throw new AixgoError("FENCED", `session ${head.id} was continued by somebody else while turn ${this.id} ran; nothing more of it is written`);
+            throw new AixgoError(
+              "FENCED",
+              `session ${head.id} was continued by somebody else while turn ${this.id} ran; nothing more of it is written`,
+            );
           }
         },
         landed: ({ tip }) => {
@@ -226,7 +256,9 @@ export class Turn implements OpenTurn {
     if (typeof input === "string") return undefined;
     const known = this.#stored.get(input);
     if (known !== undefined || input.id === undefined) return known;
-    const found = (await this.#steps()).findLast(({ message, entryId }) => message.role === "assistant" && (message.id === input.id || entryId === input.id));
+    const found = (await this.#steps()).findLast(
+      ({ message, entryId }) => message.role === "assistant" && (message.id === input.id || entryId === input.id),
+    );
     return found === undefined ? undefined : { message: found.message, seq: found.seq };
   }
 
@@ -241,7 +273,8 @@ export class Turn implements OpenTurn {
   }
 
   #assertOpen(what: string): void {
-    if (this.#ended !== "no") throw new AixgoError("TURN_ENDED", `turn ${this.id} of session ${this.#start.open.ref.id} has ended; it cannot ${what}`);
+    if (this.#ended !== "no")
+      throw new AixgoError("TURN_ENDED", `turn ${this.id} of session ${this.#start.open.ref.id} has ended; it cannot ${what}`);
   }
 
   #finish(): void {

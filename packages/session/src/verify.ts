@@ -41,7 +41,8 @@ export async function verifyLog(log: SessionLog): Promise<Verification> {
     batch = { index, of };
     if (entry.fence !== undefined && entry.fence < fence) report(`has fence ${entry.fence} after fence ${fence}`);
     fence = Math.max(fence, entry.fence ?? 0);
-    if (!isUnderstood(entry)) report("is of a type that this version does not know; the session can be read, not written", "UNSUPPORTED_ENTRY");
+    if (!isUnderstood(entry))
+      report("is of a type that this version does not know; the session can be read, not written", "UNSUPPORTED_ENTRY");
     if (isPath && entry.seq > 0) {
       const parent = known[parentOf(entry, log.ref.id)];
       if (parent === undefined || !parent.isPath) report("has a parent that is not on a path");
@@ -56,7 +57,8 @@ export async function verifyLog(log: SessionLog): Promise<Verification> {
   try {
     const head = await log.refresh();
     for await (const entry of log.scan(0, head.seq)) check(entry);
-    if (headSeq !== head.headSeq) throw new AixgoError("ENTRY_CORRUPT", `the log ends with head ${headSeq}, the store says ${head.headSeq}`);
+    if (headSeq !== head.headSeq)
+      throw new AixgoError("ENTRY_CORRUPT", `the log ends with head ${headSeq}, the store says ${head.headSeq}`);
   } catch (error) {
     // A damaged log is the answer; a store that does not answer is not.
     if (!isAixgoError(error, "ENTRY_CORRUPT")) throw error;

@@ -91,7 +91,10 @@ export class Writer {
     for (const { data } of batch.drafts) bytes += typeof data === "string" ? data.length : 256;
     if (this.#queue.length >= MAX_PENDING || (this.#queuedBytes + bytes > MAX_PENDING_BYTES && this.#queue.length > 0)) {
       return Promise.reject(
-        new AixgoError("OVERLOADED", `too many appends wait for session ${this.#log.ref.id} (${this.#queue.length}). Await some before making more`),
+        new AixgoError(
+          "OVERLOADED",
+          `too many appends wait for session ${this.#log.ref.id} (${this.#queue.length}). Await some before making more`,
+        ),
       );
     }
     return new Promise((resolve, reject) => {
@@ -108,7 +111,7 @@ export class Writer {
 
   async #drain(): Promise<void> {
     // What is submitted in the same turn of the event loop leaves together.
-    await undefined;
+    await Promise.resolve();
     try {
       while (this.#queue.length > 0) {
         const group = this.#take();
@@ -129,12 +132,22 @@ export class Writer {
       const first = group[0]?.batch;
       if (first !== undefined) {
         const alone = batch.acquire !== undefined || first.acquire !== undefined || first.release === true;
-        if (alone || batch.lease?.token !== first.lease?.token || entries + batch.drafts.length > MAX_GROUP_ENTRIES || bytes + pending.bytes > MAX_GROUP_BYTES) break;
+        if (
+          alone ||
+          batch.lease?.token !== first.lease?.token ||
+          entries + batch.drafts.length > MAX_GROUP_ENTRIES ||
+          bytes + pending.bytes > MAX_GROUP_BYTES
+        )
+          break;
       }
       taken += 1;
       this.#queuedBytes -= pending.bytes;
       if (batch.signal?.aborted === true) {
-        pending.reject(new AixgoError("CANCELLED", `the append to session ${this.#log.ref.id} was cancelled before it was made`, { cause: batch.signal.reason }));
+        pending.reject(
+          new AixgoError("CANCELLED", `the append to session ${this.#log.ref.id} was cancelled before it was made`, {
+            cause: batch.signal.reason,
+          }),
+        );
         continue;
       }
       group.push(pending);
@@ -169,7 +182,10 @@ export class Writer {
         rest = placed.slice(answer.landed).map(({ pending }) => pending);
         if (rest.length === 0) return;
         if (performance.now() > deadline) {
-          throw new AixgoError("SESSION_BUSY", `session ${log.ref.id} was changed by others each time for ${this.#rebaseMs} ms; nothing was written. Try again`);
+          throw new AixgoError(
+            "SESSION_BUSY",
+            `session ${log.ref.id} was changed by others each time for ${this.#rebaseMs} ms; nothing was written. Try again`,
+          );
         }
         head = answer.head;
       }
@@ -195,7 +211,10 @@ export class Writer {
 
   #place(group: readonly Pending[], head: Head, start: Tip): readonly Placed[] {
     if (head.unsupported !== undefined) {
-      throw new AixgoError("UNSUPPORTED_ENTRY", `session ${head.id} holds entries of type ${JSON.stringify(head.unsupported)}, which this version does not know: it can be read, not written. Update aixgo`);
+      throw new AixgoError(
+        "UNSUPPORTED_ENTRY",
+        `session ${head.id} holds entries of type ${JSON.stringify(head.unsupported)}, which this version does not know: it can be read, not written. Update aixgo`,
+      );
     }
     const timestamp = now();
     const placed: Placed[] = [];
@@ -210,7 +229,8 @@ export class Writer {
         for (const [index, draft] of batch.drafts.entries()) {
           const isGroupStart = this.#marksSync && placed.length === 0 && index === 0;
           const made = placeLine(next, draft, index, batch.drafts.length, timestamp, isGroupStart ? this.#durable : undefined);
-          if (made.line.length > this.#log.backend.capabilities.maxLineBytes) throw tooLong(head.id, made.line.length, this.#log.backend.capabilities.maxLineBytes);
+          if (made.line.length > this.#log.backend.capabilities.maxLineBytes)
+            throw tooLong(head.id, made.line.length, this.#log.backend.capabilities.maxLineBytes);
           lines.push(made.line);
           next = made.tip;
         }
@@ -275,7 +295,11 @@ export function busy(id: string): AixgoError {
 }
 
 function tooLong(id: string, bytes: number, maxBytes: number): AixgoError {
-  return new AixgoError("LIMIT_EXCEEDED", `an entry for session ${id} has ${bytes} bytes, the store's limit is ${maxBytes}; nothing was written`, { details: { bytes, maxBytes } });
+  return new AixgoError(
+    "LIMIT_EXCEEDED",
+    `an entry for session ${id} has ${bytes} bytes, the store's limit is ${maxBytes}; nothing was written`,
+    { details: { bytes, maxBytes } },
+  );
 }
 
 let lastMs = 0;

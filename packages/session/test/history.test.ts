@@ -9,33 +9,54 @@ const result = (id: string): Part => ({ type: "tool-result", toolCallId: id, too
 const text = (value: string): Part => ({ type: "text", text: value });
 
 function path(...messages: readonly [Message["role"], ...Part[]][]): PathMessage[] {
-  return messages.map(([role, ...parts], seq) => ({ seq, entryId: `e${seq}`, turn: undefined, message: { id: `m${seq}`, role, parts, timestamp: "2026-01-01T00:00:00.000Z" } }));
+  return messages.map(([role, ...parts], seq) => ({
+    seq,
+    entryId: `e${seq}`,
+    turn: undefined,
+    message: { id: `m${seq}`, role, parts, timestamp: "2026-01-01T00:00:00.000Z" },
+  }));
 }
 
 const shape = (messages: readonly PathMessage[]): string[] =>
-  messages.map(({ message }) => `${message.role}:${message.parts.map((part) => (part.type === "tool-call" ? `call ${part.toolCallId}` : part.type === "tool-result" ? `${part.output.type} ${part.toolCallId}` : "text")).join(",")}`);
+  messages.map(
+    ({ message }) =>
+      `${message.role}:${message.parts.map((part) => (part.type === "tool-call" ? `call ${part.toolCallId}` : part.type === "tool-result" ? `${part.output.type} ${part.toolCallId}` : "text")).join(",")}`,
+  );
 
 describe("a history is never bricked", () => {
   it("closes calls without a result right after the stored results", () => {
-    expect(shape(closeOpenCalls(path(["user", text("q")], ["assistant", call("a"), call("b"), call("c")], ["tool", result("b")], ["user", text("hello?")])))).toEqual([
-      "user:text",
-      "assistant:call a,call b,call c",
-      "tool:text b",
-      "tool:interrupted a,interrupted c",
-      "user:text",
-    ]);
+    expect(
+      shape(
+        closeOpenCalls(
+          path(["user", text("q")], ["assistant", call("a"), call("b"), call("c")], ["tool", result("b")], ["user", text("hello?")]),
+        ),
+      ),
+    ).toEqual(["user:text", "assistant:call a,call b,call c", "tool:text b", "tool:interrupted a,interrupted c", "user:text"]);
   });
 
   it("matches results only up to the next assistant message", () => {
-    expect(shape(closeOpenCalls(path(["assistant", call("a")], ["assistant", text("x")], ["tool", result("a")])))).toEqual(["assistant:call a", "tool:interrupted a", "assistant:text"]);
+    expect(shape(closeOpenCalls(path(["assistant", call("a")], ["assistant", text("x")], ["tool", result("a")])))).toEqual([
+      "assistant:call a",
+      "tool:interrupted a",
+      "assistant:text",
+    ]);
   });
 
   it("leaves out results without a call, and second results", () => {
-    expect(shape(closeOpenCalls(path(["tool", result("z")], ["assistant", call("a")], ["tool", result("a"), result("y")], ["tool", result("a")])))).toEqual(["assistant:call a", "tool:text a"]);
+    expect(
+      shape(
+        closeOpenCalls(path(["tool", result("z")], ["assistant", call("a")], ["tool", result("a"), result("y")], ["tool", result("a")])),
+      ),
+    ).toEqual(["assistant:call a", "tool:text a"]);
   });
 
   it("treats a reused call id as a new call", () => {
-    expect(shape(closeOpenCalls(path(["assistant", call("a")], ["tool", result("a")], ["assistant", call("a")])))).toEqual(["assistant:call a", "tool:text a", "assistant:call a", "tool:interrupted a"]);
+    expect(shape(closeOpenCalls(path(["assistant", call("a")], ["tool", result("a")], ["assistant", call("a")])))).toEqual([
+      "assistant:call a",
+      "tool:text a",
+      "assistant:call a",
+      "tool:interrupted a",
+    ]);
   });
 
   it("accepts results that the provider put into the message itself", () => {
@@ -50,9 +71,14 @@ describe("a history is never bricked", () => {
 
   it("gives every model a valid prompt, whatever was killed", () => {
     const part = fc.oneof(fc.constantFrom("a", "b", "c").map(call), fc.constantFrom("a", "b", "c").map(result), fc.constant(text("x")));
-    const message = fc.tuple(fc.constantFrom<Message["role"]>("user", "assistant", "tool"), fc.array(part, { maxLength: 4 })).map(
-      ([role, parts]): [Message["role"], ...Part[]] => [role, ...parts.filter((each) => (role === "user" ? each.type === "text" : role === "tool" ? each.type === "tool-result" : each.type !== "tool-result"))],
-    );
+    const message = fc
+      .tuple(fc.constantFrom<Message["role"]>("user", "assistant", "tool"), fc.array(part, { maxLength: 4 }))
+      .map(([role, parts]): [Message["role"], ...Part[]] => [
+        role,
+        ...parts.filter((each) =>
+          role === "user" ? each.type === "text" : role === "tool" ? each.type === "tool-result" : each.type !== "tool-result",
+        ),
+      ]);
     fc.assert(
       fc.property(fc.array(message, { maxLength: 12 }), (messages) => {
         const closed = closeOpenCalls(path(...messages));
@@ -62,7 +88,8 @@ describe("a history is never bricked", () => {
           if (each.role !== "assistant") continue;
           const ids = new Set(each.parts.flatMap((p) => (p.type === "tool-call" ? [p.toolCallId] : [])));
           for (let next = index + 1; closed[next]?.message.role === "tool"; next += 1) {
-            for (const p of (closed[next] as PathMessage).message.parts) if (p.type === "tool-result") expect(ids.delete(p.toolCallId)).toBe(true);
+            for (const p of (closed[next] as PathMessage).message.parts)
+              if (p.type === "tool-result") expect(ids.delete(p.toolCallId)).toBe(true);
           }
           expect([...ids]).toEqual([]);
         }

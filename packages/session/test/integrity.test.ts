@@ -16,7 +16,11 @@ function tampered(backend: SessionBackend, change: (lines: Buffer[]) => Buffer[]
         return async function* (...[ref, range = {}]: Parameters<SessionBackend["read"]>) {
           const pages: Uint8Array[] = [];
           for await (const page of target.read(ref)) pages.push(page);
-          const lines = Buffer.concat(pages).toString("latin1").split("\n").slice(0, -1).map((line) => Buffer.from(line, "latin1"));
+          const lines = Buffer.concat(pages)
+            .toString("latin1")
+            .split("\n")
+            .slice(0, -1)
+            .map((line) => Buffer.from(line, "latin1"));
           const chosen = change(lines).slice(range.from ?? 0, (range.to ?? Number.POSITIVE_INFINITY) + 1);
           if (chosen.length > 0) yield Buffer.concat(chosen.flatMap((line) => [line, Buffer.from("\n")]));
         };
@@ -41,7 +45,20 @@ describe("a log that was changed", () => {
     ["a missing line", (lines) => lines.toSpliced(2, 1)],
     ["a doubled line", (lines) => lines.toSpliced(2, 0, lines[2] as Buffer)],
     ["two lines that changed places", (lines) => lines.with(1, lines[2] as Buffer).with(2, lines[1] as Buffer)],
-    ["a line of another session", (lines) => lines.with(2, placeLine({ seq: 1, hash: "x".repeat(43), headSeq: 1, headId: "y", headHash: "z", n: 1 }, { id: "q", type: "message", data: "{}" }, 0, 1, "2026-01-01T00:00:00.000Z").line)],
+    [
+      "a line of another session",
+      (lines) =>
+        lines.with(
+          2,
+          placeLine(
+            { seq: 1, hash: "x".repeat(43), headSeq: 1, headId: "y", headHash: "z", n: 1 },
+            { id: "q", type: "message", data: "{}" },
+            0,
+            1,
+            "2026-01-01T00:00:00.000Z",
+          ).line,
+        ),
+    ],
     ["a lost tail", (lines) => lines.slice(0, -1)],
     ["a word that was exchanged", (lines) => lines.map((line) => Buffer.from(line.toString().replace("two", "2wo")))],
   ])("%s is reported with its place, and is never returned as history", async (_, change) => {

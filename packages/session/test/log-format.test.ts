@@ -6,11 +6,19 @@ import { dataOf, entryOf, envelopeOf, expectedHash, expectedHashIn, fold, type H
 import { emptyTip, placeLine } from "../src/line.ts";
 
 const TIME = "2026-01-02T03:04:05.678Z";
-const header = placeLine(emptyTip("life"), { id: "h", type: "session", data: JSON.stringify({ id: "s", incarnation: "life", agentName: "a", metadata: { x: 1 } }) }, 0, 1, TIME);
+const header = placeLine(
+  emptyTip("life"),
+  { id: "h", type: "session", data: JSON.stringify({ id: "s", incarnation: "life", agentName: "a", metadata: { x: 1 } }) },
+  0,
+  1,
+  TIME,
+);
 
 describe("a line of the log", () => {
   it("has its scalars first, then data, then the hash", () => {
-    expect(header.line.toString()).toMatch(/^\{"v":1,"seq":0,"id":"h","timestamp":"2026-01-02T03:04:05\.678Z","type":"session","n":0,"data":\{.*\},"hash":"[\w-]{43}"\}$/);
+    expect(header.line.toString()).toMatch(
+      /^\{"v":1,"seq":0,"id":"h","timestamp":"2026-01-02T03:04:05\.678Z","type":"session","n":0,"data":\{.*\},"hash":"[\w-]{43}"\}$/,
+    );
   });
 
   it("hashes the bytes that lie before its hash in the file, the previous hash included", () => {
@@ -44,7 +52,13 @@ describe("a line of the log", () => {
   });
 
   it("keeps members that this version does not know, objects before the data included", () => {
-    const { line } = placeLine(header.tip, { id: "m", type: "message", data: '{"a":1}', unknown: ',"later":{"data":[1],"x":2}' }, 0, 1, TIME);
+    const { line } = placeLine(
+      header.tip,
+      { id: "m", type: "message", data: '{"a":1}', unknown: ',"later":{"data":[1],"x":2}' },
+      0,
+      1,
+      TIME,
+    );
     expect(envelopeOf(line)).toMatchObject({ later: { data: [1], x: 2 }, seq: 1 });
     expect(envelopeOf(line)).not.toHaveProperty("data");
     expect(dataOf(line)).toEqual({ a: 1 } satisfies Json);
@@ -75,15 +89,28 @@ describe("a line of the log", () => {
 });
 
 describe("the head", () => {
-  const folded = (head: Head | undefined, ...lines: readonly Buffer[]): Head => lines.reduce<Head | undefined>((before, line) => fold(before, line), head) as Head;
+  const folded = (head: Head | undefined, ...lines: readonly Buffer[]): Head =>
+    lines.reduce<Head | undefined>((before, line) => fold(before, line), head) as Head;
 
   it("follows from the lines alone", () => {
     const message = placeLine(header.tip, { id: "m", type: "message", data: "{}", turn: 1, fence: 3 }, 0, 1, "2026-01-02T03:04:06.000Z");
     const metadata = placeLine(message.tip, { id: "x", type: "metadata", side: {}, data: '{"x":2}' }, 0, 1, "2026-01-02T03:04:05.000Z");
-    const restore = placeLine(metadata.tip, { id: "r", type: "restore", side: { to: { headSeq: 0, headId: "h", headHash: header.tip.hash, n: 0 } }, data: "{}" }, 0, 1, TIME);
+    const restore = placeLine(
+      metadata.tip,
+      { id: "r", type: "restore", side: { to: { headSeq: 0, headId: "h", headHash: header.tip.hash, n: 0 } }, data: "{}" },
+      0,
+      1,
+      TIME,
+    );
     const head = folded(undefined, header.line, message.line, metadata.line, restore.line);
     expect(head).toMatchObject({ id: "s", incarnation: "life", seq: 3, headSeq: 0, fence: 3, hash: restore.tip.hash });
-    expect(head.info).toMatchObject({ version: 3, messageCount: 0, createdAt: TIME, updatedAt: "2026-01-02T03:04:06.000Z", metadata: { x: 2 } });
+    expect(head.info).toMatchObject({
+      version: 3,
+      messageCount: 0,
+      createdAt: TIME,
+      updatedAt: "2026-01-02T03:04:06.000Z",
+      metadata: { x: 2 },
+    });
     expect(head.bytes).toBe([header, message, metadata, restore].reduce((sum, { line }) => sum + line.length + 1, 0));
   });
 

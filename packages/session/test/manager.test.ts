@@ -50,7 +50,8 @@ describe("what a caller gives at creation", () => {
     const m = manager();
     const longest = "u".repeat(256);
     expect((await m.getOrCreate("x", longest)).userId).toBe(longest);
-    for (const user of ["", "a\nb", "\u202e", "\ud800", "u".repeat(257)]) await expect(m.getOrCreate("x", user)).rejects.toThrow(withCode("INVALID_INPUT"));
+    for (const user of ["", "a\nb", "\u202e", "\ud800", "u".repeat(257)])
+      await expect(m.getOrCreate("x", user)).rejects.toThrow(withCode("INVALID_INPUT"));
   });
 });
 
@@ -68,11 +69,14 @@ describe("keys", () => {
 });
 
 describe("names and ids that callers give", () => {
-  it.each(["..", ".", "CON", "a/b", "a\\b", "nul\0", "x".repeat(300), "-rf", "a\nb", "\u202eevil", "", " ", "\ud800", "C:", "NUL.txt"])("agent %j is refused before anything is written", async (name) => {
-    const m = manager();
-    await expect(m.create(name)).rejects.toThrow(withCode("INVALID_INPUT"));
-    expect((await m.list()).items).toEqual([]);
-  });
+  it.each(["..", ".", "CON", "a/b", "a\\b", "nul\0", "x".repeat(300), "-rf", "a\nb", "\u202eevil", "", " ", "\ud800", "C:", "NUL.txt"])(
+    "agent %j is refused before anything is written",
+    async (name) => {
+      const m = manager();
+      await expect(m.create(name)).rejects.toThrow(withCode("INVALID_INPUT"));
+      expect((await m.list()).items).toEqual([]);
+    },
+  );
 
   it.each(["..", "", "a/b", "x".repeat(300), "g".repeat(32), "-rf", "\ud800"])("session id %j is not found", async (id) => {
     const m = manager();
@@ -105,7 +109,9 @@ describe("one principal's view", () => {
     }
     expect((await bob.list({ userId: "ada" })).items).toEqual([]);
     expect((await ada.list()).items).toHaveLength(1);
-    await expect(m.openTurn(s.id, { ...open, options: { principal: { id: "bob", tenantId: "t1" } } })).rejects.toThrow(withCode("SESSION_NOT_FOUND"));
+    await expect(m.openTurn(s.id, { ...open, options: { principal: { id: "bob", tenantId: "t1" } } })).rejects.toThrow(
+      withCode("SESSION_NOT_FOUND"),
+    );
     await expect(ada.create("a", { userId: "bob" })).rejects.toThrow(withCode("PERMISSION_DENIED"));
     expect(() => ada.as({ id: "bob", tenantId: "t1" })).toThrow(withCode("PERMISSION_DENIED"));
     const fork = await (await m.get(s.id)).fork();
@@ -124,7 +130,14 @@ describe("delete", () => {
     const t = await b.get(s.id);
     await t.messages();
     expect(await a.delete(s.id)).toBe(true);
-    for (const call of [() => t.append("late"), () => s.append("late"), () => t.messages(), () => s.info(), () => t.checkpoint(), () => b.get(s.id)]) {
+    for (const call of [
+      () => t.append("late"),
+      () => s.append("late"),
+      () => t.messages(),
+      () => s.info(),
+      () => t.checkpoint(),
+      () => b.get(s.id),
+    ]) {
       await expect(call()).rejects.toThrow(withCode("SESSION_DELETED"));
     }
     await t.close();
@@ -169,7 +182,8 @@ describe("close", () => {
     const pending = s.append("in flight");
     await Promise.all([a.close(), a.close()]);
     await pending.catch(() => undefined);
-    for (const call of [() => s.append("x"), () => a.create("x"), () => a.list(), () => a.get(s.id)]) await expect(call()).rejects.toThrow(withCode("BACKEND_CLOSED"));
+    for (const call of [() => s.append("x"), () => a.create("x"), () => a.list(), () => a.get(s.id)])
+      await expect(call()).rejects.toThrow(withCode("BACKEND_CLOSED"));
     expect((await (await b.get(s.id)).messages()).map(textOf)).toEqual(["in flight"]);
   });
 

@@ -21,20 +21,41 @@ beforeEach(() => {
 });
 
 function infoOf({ id }: Ref, key?: string): SessionInfo {
-  return { id, agentName: "agent", ...(key === undefined ? undefined : { key }), version: 0, messageCount: 0, createdAt: "", updatedAt: "", metadata: {} };
+  return {
+    id,
+    agentName: "agent",
+    ...(key === undefined ? undefined : { key }),
+    version: 0,
+    messageCount: 0,
+    createdAt: "",
+    updatedAt: "",
+    metadata: {},
+  };
 }
 
 function headerOf({ id, incarnation }: Ref, metadata = {}, second = 0): Buffer {
   const time = new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
-  return sealLine(incarnation, `{"v":1,"seq":0,"id":"h","timestamp":"${time}","type":"session","n":0,"data":${JSON.stringify({ id, incarnation, agentName: "agent", metadata })}`).line;
+  return sealLine(
+    incarnation,
+    `{"v":1,"seq":0,"id":"h","timestamp":"${time}","type":"session","n":0,"data":${JSON.stringify({ id, incarnation, agentName: "agent", metadata })}`,
+  ).line;
 }
 
 function lineAfter({ seq, hash }: Position, text = "hello"): Buffer {
-  return sealLine(hash, `{"v":1,"seq":${seq + 1},"id":"e${seq + 1}","timestamp":"2026-01-01T00:01:00.000Z","type":"message","n":${seq + 1},"data":${JSON.stringify(text)}`).line;
+  return sealLine(
+    hash,
+    `{"v":1,"seq":${seq + 1},"id":"e${seq + 1}","timestamp":"2026-01-01T00:01:00.000Z","type":"message","n":${seq + 1},"data":${JSON.stringify(text)}`,
+  ).line;
 }
 
 async function create(one: Ref = ref, key?: string, lines: readonly Uint8Array[] = [headerOf(one)]): Promise<Head> {
-  const { head } = await backend.create({ ref: one, info: infoOf(one, key), async *lines() { yield* lines; } });
+  const { head } = await backend.create({
+    ref: one,
+    info: infoOf(one, key),
+    async *lines() {
+      yield* lines;
+    },
+  });
   return head;
 }
 
@@ -56,14 +77,25 @@ async function readAll(from: AsyncIterable<Uint8Array>): Promise<string> {
 describe("options", () => {
   it("an unknown or invalid option is refused by its name", () => {
     for (const [options, name] of [
-      [{ maxLineBytes: 0 }, "maxLineBytes"], [{ maxLineBytes: 1.5 }, "maxLineBytes"], [{ indexedMetadata: "topic" }, "indexedMetadata"], [{ maxLineByte: 9 }, "maxLineByte"],
+      [{ maxLineBytes: 0 }, "maxLineBytes"],
+      [{ maxLineBytes: 1.5 }, "maxLineBytes"],
+      [{ indexedMetadata: "topic" }, "indexedMetadata"],
+      [{ maxLineByte: 9 }, "maxLineByte"],
     ] as const) {
-      expect(() => createMemoryBackend(options as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(name) as string }));
+      expect(() => createMemoryBackend(options as never)).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(name) as string }),
+      );
     }
   });
 
   it("the defaults are those of a process and 16 MiB a line", () => {
-    expect(createMemoryBackend().capabilities).toEqual({ sharedBy: "process", durability: "memory", maxLineBytes: 16 * 1024 * 1024, indexedMetadata: [], ttl: false });
+    expect(createMemoryBackend().capabilities).toEqual({
+      sharedBy: "process",
+      durability: "memory",
+      maxLineBytes: 16 * 1024 * 1024,
+      indexedMetadata: [],
+      ttl: false,
+    });
   });
 
   it("two backends without a store share nothing, two with one share all of it, also after one is closed", async () => {
@@ -82,9 +114,23 @@ it("after close every method is BACKEND_CLOSED, and close does nothing more", as
   await backend.close();
   const lease = { fence: 1, token: "t" };
   const late: readonly (() => Promise<unknown>)[] = [
-    () => create(), () => backend.head(ref.id), () => backend.append(ref, { expect: head, lines: [lineAfter(head)] }), () => readAll(backend.read(ref)),
-    () => backend.find(ref, { op: "x" }), () => backend.list({}), () => backend.renew(ref, lease, 1), () => backend.cancel(ref, "x"),
-    () => backend.rewrite(ref, { expect: head, next, lines: (async function* () { yield headerOf(next); })() }), () => backend.delete(ref),
+    () => create(),
+    () => backend.head(ref.id),
+    () => backend.append(ref, { expect: head, lines: [lineAfter(head)] }),
+    () => readAll(backend.read(ref)),
+    () => backend.find(ref, { op: "x" }),
+    () => backend.list({}),
+    () => backend.renew(ref, lease, 1),
+    () => backend.cancel(ref, "x"),
+    () =>
+      backend.rewrite(ref, {
+        expect: head,
+        next,
+        lines: (async function* () {
+          yield headerOf(next);
+        })(),
+      }),
+    () => backend.delete(ref),
   ];
   for (const each of late) expect(await codeOf(each)).toBe("BACKEND_CLOSED");
 });
@@ -98,11 +144,16 @@ describe("leases by the store's clock", () => {
     const after = "head" in taken ? taken.head : head;
     now += 99;
     expect((await backend.head(ref.id)).lease?.expiresInMs).toBe(1);
-    expect(await backend.append(ref, { expect: after, lines: [lineAfter(after)], acquire: { ...acquire, fence: 2 } })).toHaveProperty("conflict");
+    expect(await backend.append(ref, { expect: after, lines: [lineAfter(after)], acquire: { ...acquire, fence: 2 } })).toHaveProperty(
+      "conflict",
+    );
     now += 1;
     expect((await backend.head(ref.id)).lease?.expiresInMs).toBe(0);
     expect(await backend.cancel(ref, "late")).toBe(false);
-    expect(await backend.append(ref, { expect: after, lines: [lineAfter(after)], acquire: { ...acquire, fence: 2 } })).toHaveProperty("head.fence", 2);
+    expect(await backend.append(ref, { expect: after, lines: [lineAfter(after)], acquire: { ...acquire, fence: 2 } })).toHaveProperty(
+      "head.fence",
+      2,
+    );
   });
 
   it("a renewal counts from now", async () => {
@@ -159,7 +210,10 @@ describe("what does not make sense is refused and changes nothing", () => {
   it.each([
     ["no lines", { lines: [] }],
     ["a release without a lease", { release: true }],
-    ["a lease that is used and taken at once", { lease: { fence: 1, token: "t" }, acquire: { fence: 1, token: "t", holder: "h", ttlMs: 1 } }],
+    [
+      "a lease that is used and taken at once",
+      { lease: { fence: 1, token: "t" }, acquire: { fence: 1, token: "t", holder: "h", ttlMs: 1 } },
+    ],
     ["a lease that is taken and released at once", { acquire: { fence: 1, token: "t", holder: "h", ttlMs: 1 }, release: true }],
     ["a lease for no time", { acquire: { fence: 1, token: "t", holder: "h", ttlMs: 0 } }],
     ["a lease for ever", { acquire: { fence: 1, token: "t", holder: "h", ttlMs: Number.POSITIVE_INFINITY } }],
@@ -184,7 +238,17 @@ describe("what does not make sense is refused and changes nothing", () => {
   it("a rewrite that changes the id or keeps the incarnation", async () => {
     const head = await create();
     for (const next of [ref, { id: "other", incarnation: "second-life" }]) {
-      expect(await codeOf(backend.rewrite(ref, { expect: head, next, lines: (async function* () { yield headerOf(next); })() }))).toBe("INVALID_INPUT");
+      expect(
+        await codeOf(
+          backend.rewrite(ref, {
+            expect: head,
+            next,
+            lines: (async function* () {
+              yield headerOf(next);
+            })(),
+          }),
+        ),
+      ).toBe("INVALID_INPUT");
     }
   });
 });
@@ -203,10 +267,14 @@ describe("between two steps of a caller", () => {
   });
 
   it("a create does not finish on a backend that was closed meanwhile", async () => {
-    const work = backend.create({ ref, info: infoOf(ref, "k"), async *lines() {
-      await backend.close();
-      yield headerOf(ref);
-    } });
+    const work = backend.create({
+      ref,
+      info: infoOf(ref, "k"),
+      async *lines() {
+        await backend.close();
+        yield headerOf(ref);
+      },
+    });
     expect(await codeOf(work)).toBe("BACKEND_CLOSED");
     expect(store.logs.size + store.keys.size).toBe(0);
   });
@@ -227,7 +295,13 @@ describe("rewrite", () => {
     const answer = await backend.append(ref, { expect: created, lines: [lineAfter(created)], keys: Uint8Array.from([7]) });
     const next = { id: ref.id, incarnation: "second-life" };
     const head = "head" in answer ? answer.head : created;
-    const rewritten = await backend.rewrite(ref, { expect: head, next, lines: (async function* () { yield headerOf(next); })() });
+    const rewritten = await backend.rewrite(ref, {
+      expect: head,
+      next,
+      lines: (async function* () {
+        yield headerOf(next);
+      })(),
+    });
     expect(rewritten).toHaveProperty("head.keys", Uint8Array.from([7]));
     expect(store.keys.size).toBe(1);
     await backend.delete(next);
@@ -244,12 +318,21 @@ describe("list", () => {
     const first = await backend.list({ metadata: { a: 1, b: { c: 2, d: 3 } }, scan: true, limit: 1 });
     expect(first.items.map(({ id }) => id)).toEqual(["3"]);
     const rest = await backend.list({ metadata: { b: { d: 3, c: 2 }, a: 1 }, scan: true, limit: 10, cursor: first.nextCursor ?? "" });
-    expect(rest).toEqual({ items: [expect.objectContaining({ id: "2" }), expect.objectContaining({ id: "1" }), expect.objectContaining({ id: "0" })] });
+    expect(rest).toEqual({
+      items: [expect.objectContaining({ id: "2" }), expect.objectContaining({ id: "1" }), expect.objectContaining({ id: "0" })],
+    });
   });
 
   it("refuses an order that there is not and a time that is none, by name", async () => {
-    for (const [query, name] of [[{ order: "newest" }, "order"], [{ updatedAfter: "yesterday" }, "updatedAfter"], [{ updatedBefore: "" }, "updatedBefore"]] as const) {
-      await expect(backend.list(query as never)).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining(name) as string });
+    for (const [query, name] of [
+      [{ order: "newest" }, "order"],
+      [{ updatedAfter: "yesterday" }, "updatedAfter"],
+      [{ updatedBefore: "" }, "updatedBefore"],
+    ] as const) {
+      await expect(backend.list(query as never)).rejects.toMatchObject({
+        code: "INVALID_OPTION",
+        message: expect.stringContaining(name) as string,
+      });
     }
   });
 });

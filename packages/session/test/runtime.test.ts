@@ -1,4 +1,14 @@
-import { type AgentEvent, createRuntime, defineAgent, type Runtime, textOf, withMaxConcurrentCalls, withMetrics, withSessionManager, withTimeout } from "@aixgo/core";
+import {
+  type AgentEvent,
+  createRuntime,
+  defineAgent,
+  type Runtime,
+  textOf,
+  withMaxConcurrentCalls,
+  withMetrics,
+  withSessionManager,
+  withTimeout,
+} from "@aixgo/core";
 import { describe, expect, it } from "vitest";
 import { currentSession, type Session, type SessionManager } from "../src/index.ts";
 import { twoNodes } from "./two-nodes.ts";
@@ -10,7 +20,9 @@ const echo = defineAgent({
   execute: async (input, context) => `${(await context.history()).length}: ${textOf(input)}`,
 });
 
-async function setup(...options: Parameters<typeof createRuntime>): Promise<{ runtime: Runtime; other: Runtime; a: SessionManager; b: SessionManager; s: Session; t: Session }> {
+async function setup(
+  ...options: Parameters<typeof createRuntime>
+): Promise<{ runtime: Runtime; other: Runtime; a: SessionManager; b: SessionManager; s: Session; t: Session }> {
   const { a, b } = twoNodes();
   const runtime = createRuntime(withSessionManager(a), ...options).register(echo);
   const other = createRuntime(withSessionManager(b), ...options).register(echo);
@@ -31,7 +43,10 @@ describe("callWithSession", () => {
 
   it("writes nothing before it knows that runtime, agent and session fit", async () => {
     const { runtime, a, s } = await setup();
-    runtime.register("other", async () => "x").register({ name: "stateless", sessions: "disabled", execute: async () => "x" }).register({ name: "asleep", execute: async () => "x", ready: () => false });
+    runtime
+      .register("other", async () => "x")
+      .register({ name: "stateless", sessions: "disabled", execute: async () => "x" })
+      .register({ name: "asleep", execute: async () => "x", ready: () => false });
     const stopped = createRuntime(withSessionManager(a)).register(echo);
     const sleepy = await a.create("asleep");
     await expect(stopped.callWithSession("echo", "q", s.id)).rejects.toThrow(withCode("NOT_STARTED"));
@@ -64,7 +79,10 @@ describe("callWithSession", () => {
 
   it("holds every limit that a call holds: timeout, concurrency, metrics", async () => {
     const counted: string[] = [];
-    const metrics = { count: (name: string, _: number, labels: Record<string, string>) => void counted.push(`${name} ${labels["outcome"] ?? ""}`), observe: () => undefined };
+    const metrics = {
+      count: (name: string, _: number, labels: Record<string, string>) => void counted.push(`${name} ${labels["outcome"] ?? ""}`),
+      observe: () => undefined,
+    };
     const { runtime, a } = await setup(withMaxConcurrentCalls(1), withMetrics(metrics));
     let running = 0;
     let most = 0;
@@ -157,7 +175,10 @@ describe("streamWithSession", () => {
     const gate = new Promise<void>((resolve) => (release = resolve));
     runtime.register("patient", async function* (_, context) {
       yield { type: "text-delta", text: "…" };
-      await Promise.race([gate, new Promise((__, reject) => context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true }))]);
+      await Promise.race([
+        gate,
+        new Promise((__, reject) => context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true })),
+      ]);
       return "done";
     });
     const stream = runtime.streamWithSession("patient", "q", s.id);
@@ -167,7 +188,13 @@ describe("streamWithSession", () => {
 
     const second = runtime.streamWithSession("patient", "r", s.id);
     await second.reply;
-    runtime.register("hangs", (_, context) => new Promise<string>((__, reject) => context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true })));
+    runtime.register(
+      "hangs",
+      (_, context) =>
+        new Promise<string>((__, reject) =>
+          context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true }),
+        ),
+    );
     const h = await a.create("hangs");
     const third = runtime.callWithSession("hangs", "q", h.id);
     const settled = expect(third).rejects.toThrow(withCode("CANCELLED"));
@@ -182,7 +209,13 @@ describe("stop", () => {
   it("ends running turns, which another node continues", async () => {
     const { runtime, other, a } = await setup();
     const s = await a.create("long");
-    runtime.register("long", (_, context) => new Promise<string>((__, reject) => context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true })));
+    runtime.register(
+      "long",
+      (_, context) =>
+        new Promise<string>((__, reject) =>
+          context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true }),
+        ),
+    );
     other.register("long", async (_, context) => `attempt ${context.session?.attempt}`);
     const call = runtime.callWithSession("long", "q", s.id, { turnKey: "k" });
     const settled = expect(call).rejects.toThrow();

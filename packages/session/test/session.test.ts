@@ -19,12 +19,17 @@ async function session(): Promise<Session> {
 describe("append", () => {
   it("stores messages in order, all or nothing, with ids and times", async () => {
     const s = await session();
-    const { version, messages } = await s.append(["one", { role: "assistant", parts: [{ type: "text", text: "two" }], metadata: { k: 1 } }]);
+    const { version, messages } = await s.append([
+      "one",
+      { role: "assistant", parts: [{ type: "text", text: "two" }], metadata: { k: 1 } },
+    ]);
     expect(version).toBe(2);
     expect(messages.map(textOf)).toEqual(["one", "two"]);
     expect(await s.messages()).toEqual(messages);
     expect(new Set(messages.map(({ id }) => id)).size).toBe(2);
-    await expect(s.append(["three", { role: "user", parts: [{ type: "text", text: "\ud800" }] }])).rejects.toThrow(withCode("INVALID_INPUT"));
+    await expect(s.append(["three", { role: "user", parts: [{ type: "text", text: "\ud800" }] }])).rejects.toThrow(
+      withCode("INVALID_INPUT"),
+    );
     expect(await texts(s)).toEqual(["one", "two"]);
   });
 
@@ -42,7 +47,13 @@ describe("append", () => {
   it("round-trips what JSON can hold: U+2028, NUL, __proto__, deep values, 64 KiB and more", async () => {
     const s = await session();
     const hostile = JSON.parse('{"__proto__":{"polluted":true},"constructor":1,"toString":null}') as { [key: string]: Json };
-    const input: MessageInput = { role: "user", parts: [{ type: "text", text: `\u2028\u0000\u{1f600}${"x".repeat(100_000)}` }, { type: "data-x", data: hostile }] };
+    const input: MessageInput = {
+      role: "user",
+      parts: [
+        { type: "text", text: `\u2028\u0000\u{1f600}${"x".repeat(100_000)}` },
+        { type: "data-x", data: hostile },
+      ],
+    };
     await s.append(input);
     const [message] = await s.messages();
     expect(JSON.stringify(message?.parts)).toBe(JSON.stringify(input.parts));
@@ -58,7 +69,11 @@ describe("append", () => {
     ["an unknown part", { role: "user", parts: [{ type: "hologram" }] }, "INVALID_INPUT"],
     ["a lone surrogate", "\udc00", "INVALID_INPUT"],
     ["NaN", { role: "user", parts: [{ type: "data-x", data: Number.NaN }] }, "INVALID_INPUT"],
-    ["100,000 nested arrays", { role: "user", parts: [{ type: "data-x", data: JSON.parse("[".repeat(100_000) + "]".repeat(100_000)) as Json }] }, "INVALID_INPUT"],
+    [
+      "100,000 nested arrays",
+      { role: "user", parts: [{ type: "data-x", data: JSON.parse("[".repeat(100_000) + "]".repeat(100_000)) as Json }] },
+      "INVALID_INPUT",
+    ],
     ["20 MiB", "x".repeat(20 * 1024 * 1024), "LIMIT_EXCEEDED"],
   ])("refuses %s with a code, and writes nothing", async (_, input, expected) => {
     const s = await session();
@@ -69,7 +84,11 @@ describe("append", () => {
 
   it("with an expected version fails alone, and says both versions", async () => {
     const s = await session();
-    const [first, second, third] = await Promise.allSettled([s.append("a", { expectedVersion: 0 }), s.append("b", { expectedVersion: 0 }), s.append("c")]);
+    const [first, second, third] = await Promise.allSettled([
+      s.append("a", { expectedVersion: 0 }),
+      s.append("b", { expectedVersion: 0 }),
+      s.append("c"),
+    ]);
     expect(first.status).toBe("fulfilled");
     expect(second).toMatchObject({ reason: { code: "VERSION_CONFLICT", details: { expected: 0, actual: 1 } } });
     expect(third.status).toBe("fulfilled");
@@ -121,7 +140,8 @@ describe("reads", () => {
   it("return the last messages without the rest, and those after an id", async () => {
     const { a, b } = twoNodes();
     const s = await a.create("x");
-    for (let index = 0; index < 300; index += 1) await s.append({ role: "user", parts: [{ type: "text", text: `m${index}` }], id: `id${index}` });
+    for (let index = 0; index < 300; index += 1)
+      await s.append({ role: "user", parts: [{ type: "text", text: `m${index}` }], id: `id${index}` });
     const t = await b.get(s.id);
     expect((await t.messages({ last: 3 })).map(textOf)).toEqual(["m297", "m298", "m299"]);
     expect((await t.messages({ after: "id297" })).map(textOf)).toEqual(["m298", "m299"]);
@@ -135,9 +155,13 @@ describe("reads", () => {
   it("give frozen messages: nobody changes another's history", async () => {
     const s = await session();
     await s.append("x");
-    const [message] = await s.messages();
-    expect(() => (message as { role: string }).role = "system").toThrow(TypeError);
-    expect(() => ((message?.parts[0] as { text: string }).text = "y")).toThrow(TypeError);
+    const message = (await s.messages())[0] as unknown as { role: string; parts: { text: string }[] };
+    expect(() => {
+      message.role = "system";
+    }).toThrow(TypeError);
+    expect(() => {
+      (message.parts[0] as { text: string }).text = "y";
+    }).toThrow(TypeError);
   });
 });
 
@@ -154,7 +178,15 @@ describe("checkpoint and restore", () => {
     const t = await b.get(s.id);
     expect(await texts(t)).toEqual(["one", "two", "other three"]);
     expect(await t.checkpoints()).toEqual([checkpoint]);
-    expect((await all(t.entries())).map(({ type }) => type)).toEqual(["session", "message", "message", "checkpoint", "message", "restore", "message"]);
+    expect((await all(t.entries())).map(({ type }) => type)).toEqual([
+      "session",
+      "message",
+      "message",
+      "checkpoint",
+      "message",
+      "restore",
+      "message",
+    ]);
     expect((await t.verify()).problems).toEqual([]);
   });
 

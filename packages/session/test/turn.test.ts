@@ -1,7 +1,15 @@
 import { type Message, type OpenTurn, type OpenTurnRequest, textOf } from "@aixgo/core";
 import { describe, expect, it } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
-import { createMemoryBackend, createSessionManager, currentSession, type Entry, type Session, type SessionManager, type TurnData } from "../src/index.ts";
+import {
+  createMemoryBackend,
+  createSessionManager,
+  currentSession,
+  type Entry,
+  type Session,
+  type SessionManager,
+  type TurnData,
+} from "../src/index.ts";
 import { twoNodes } from "./two-nodes.ts";
 
 const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
@@ -11,12 +19,18 @@ const all = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
   return found;
 };
 const texts = (messages: readonly Message[]): string[] => messages.map(textOf);
-const ask = (input: OpenTurnRequest["input"], options: OpenTurnRequest["options"] = {}): OpenTurnRequest => ({ agent: "x", input, options });
+const ask = (input: OpenTurnRequest["input"], options: OpenTurnRequest["options"] = {}): OpenTurnRequest => ({
+  agent: "x",
+  input,
+  options,
+});
 const turnsOf = async (session: Session): Promise<string[]> =>
-  (await all(session.entries())).filter(({ type }) => type === "turn").map(({ data }) => {
-    const { phase, attempt, status } = data as unknown as TurnData;
-    return `${phase} ${attempt}${status === undefined ? "" : ` ${status}`}`;
-  });
+  (await all(session.entries()))
+    .filter(({ type }) => type === "turn")
+    .map(({ data }) => {
+      const { phase, attempt, status } = data as unknown as TurnData;
+      return `${phase} ${attempt}${status === undefined ? "" : ` ${status}`}`;
+    });
 
 /** As if the process had died: its lease runs out, nothing is written any more. */
 async function die(turn: OpenTurn, backend: SessionBackend, id: string): Promise<void> {
@@ -39,7 +53,9 @@ const withoutRenewal = (backend: SessionBackend): SessionBackend =>
     },
   });
 
-async function start(options: Parameters<typeof twoNodes>[0] = {}): Promise<{ a: SessionManager; b: SessionManager; backend: SessionBackend; s: Session; t: Session; id: string }> {
+async function start(
+  options: Parameters<typeof twoNodes>[0] = {},
+): Promise<{ a: SessionManager; b: SessionManager; backend: SessionBackend; s: Session; t: Session; id: string }> {
   const { a, b, backend } = twoNodes(options);
   const s = await a.create("x", { userId: "ada" });
   return { a, b, backend, s, t: await b.get(s.id), id: s.id };
@@ -66,7 +82,10 @@ describe("a turn", () => {
     expect(reply).toMatchObject({ text: "hello", turn: { sessionId: s.id, replayed: false, status: "completed", version: 4 } });
     await s.turn("sum", async (turn) => {
       await turn.append({ role: "assistant", parts: [{ type: "tool-call", toolCallId: "1", toolName: "add", input: {} }] });
-      await turn.append({ role: "tool", parts: [{ type: "tool-result", toolCallId: "1", toolName: "add", output: { type: "text", value: "2" } }] });
+      await turn.append({
+        role: "tool",
+        parts: [{ type: "tool-result", toolCallId: "1", toolName: "add", output: { type: "text", value: "2" } }],
+      });
       return "two";
     });
     expect(appends).toBe(6);
@@ -106,11 +125,12 @@ describe("a turn", () => {
   it("keeps state on the path: a restore brings back the state of then", async () => {
     const { s } = await start();
     const states: unknown[] = [];
-    const set = (value: number) => s.turn("set", async (turn) => {
-      states.push(await turn.getState());
-      await turn.setState({ value });
-      return "ok";
-    });
+    const set = (value: number) =>
+      s.turn("set", async (turn) => {
+        states.push(await turn.getState());
+        await turn.setState({ value });
+        return "ok";
+      });
     await set(1);
     const one = await s.checkpoint();
     await set(2);
@@ -124,7 +144,8 @@ describe("a turn", () => {
     const turn = await a.openTurn(id, ask("q"));
     await turn.complete("done");
     await turn.fail(new Error("late"));
-    for (const call of [() => turn.append("x"), () => turn.complete("x"), () => turn.setState(1)]) await expect(call()).rejects.toThrow(withCode("TURN_ENDED"));
+    for (const call of [() => turn.append("x"), () => turn.complete("x"), () => turn.setState(1)])
+      await expect(call()).rejects.toThrow(withCode("TURN_ENDED"));
     expect(await turnsOf(await a.get(id))).toEqual(["start 1", "end 1 completed"]);
   });
 });
@@ -152,7 +173,9 @@ describe("exactly-once history", () => {
     await s.restore((await all(s.entries()))[0]?.id as string);
     const third = await s.turn("q", body, { turnKey: "k" });
     expect(runs).toBe(1);
-    expect([second, third].map(({ text, turn, message }) => [text, turn?.replayed, message.id])).toEqual(Array(2).fill(["answer 1", true, first.message.id]));
+    expect([second, third].map(({ text, turn, message }) => [text, turn?.replayed, message.id])).toEqual(
+      Array(2).fill(["answer 1", true, first.message.id]),
+    );
     expect(await s.messages()).toEqual([]);
   });
 
@@ -187,16 +210,24 @@ describe("exactly-once history", () => {
 
   it("a failed turn is continued as a new attempt on the same path, without a second copy of its input", async () => {
     const { s } = await start();
-    const failing = s.turn("q", async (turn) => {
-      await turn.append("step 1");
-      throw new Error("boom password=hunter2");
-    }, { turnKey: "k" });
+    const failing = s.turn(
+      "q",
+      async (turn) => {
+        await turn.append("step 1");
+        throw new Error("boom password=hunter2");
+      },
+      { turnKey: "k" },
+    );
     await expect(failing).rejects.toThrow("boom");
-    const reply = await s.turn("q", async (turn) => {
-      expect(turn.attempt).toBe(2);
-      expect(texts(await turn.steps())).toEqual(["step 1"]);
-      return "done";
-    }, { turnKey: "k" });
+    const reply = await s.turn(
+      "q",
+      async (turn) => {
+        expect(turn.attempt).toBe(2);
+        expect(texts(await turn.steps())).toEqual(["step 1"]);
+        return "done";
+      },
+      { turnKey: "k" },
+    );
     expect(reply.text).toBe("done");
     expect(texts(await s.messages())).toEqual(["q", "step 1", "done"]);
     expect(await turnsOf(s)).toEqual(["start 1", "end 1 failed", "start 2", "end 2 completed"]);
@@ -209,10 +240,14 @@ describe("exactly-once history", () => {
     const root = await s.checkpoint();
     await expect(s.turn("q", async () => Promise.reject(new Error("boom")), { turnKey: "k" })).rejects.toThrow("boom");
     await s.restore(root.id);
-    await s.turn("q", async (turn) => {
-      expect(turn.attempt).toBe(1);
-      return "done";
-    }, { turnKey: "k" });
+    await s.turn(
+      "q",
+      async (turn) => {
+        expect(turn.attempt).toBe(1);
+        return "done";
+      },
+      { turnKey: "k" },
+    );
     expect(texts(await s.messages())).toEqual(["q", "done"]);
   });
 
@@ -232,11 +267,15 @@ describe("a dead process", () => {
     await dead.append("step 1");
     await die(dead, backend, s.id);
     const t = await b.get(s.id);
-    const reply = await t.turn("q", async (turn) => {
-      expect(turn.attempt).toBe(2);
-      expect(texts(await turn.steps())).toEqual(["step 1"]);
-      return "done";
-    }, { turnKey: "k" });
+    const reply = await t.turn(
+      "q",
+      async (turn) => {
+        expect(turn.attempt).toBe(2);
+        expect(texts(await turn.steps())).toEqual(["step 1"]);
+        return "done";
+      },
+      { turnKey: "k" },
+    );
     expect(reply.text).toBe("done");
     expect(await turnsOf(t)).toEqual(["start 1", "end 1 interrupted", "start 2", "end 2 completed"]);
     expect((await t.verify()).problems).toEqual([]);
@@ -296,10 +335,14 @@ describe("exclusive", () => {
   it("within a process first come is first served", async () => {
     const { s } = await start();
     const order: string[] = [];
-    await Promise.all(["a", "b", "c", "d"].map((name) => s.turn(name, async () => {
-      order.push(name);
-      return name;
-    })));
+    await Promise.all(
+      ["a", "b", "c", "d"].map((name) =>
+        s.turn(name, async () => {
+          order.push(name);
+          return name;
+        }),
+      ),
+    );
     expect(order).toEqual(["a", "b", "c", "d"]);
   });
 
@@ -370,7 +413,10 @@ describe("exclusive", () => {
 describe("cancel and interrupt", () => {
   it("reach a turn of this process at once, and of another at its next append or renewal", async () => {
     const { a, b, id } = await start({ leaseMs: 150 });
-    for (const [node, renewed] of [[a, false], [b, true]] as const) {
+    for (const [node, renewed] of [
+      [a, false],
+      [b, true],
+    ] as const) {
       const turn = await a.openTurn(id, ask("q"));
       expect(await node.cancelTurn(id, { turnId: "another" })).toBe(false);
       expect(await node.cancelTurn(id, { turnId: turn.id, reason: "enough" })).toBe(true);
@@ -390,13 +436,26 @@ describe("cancel and interrupt", () => {
   it("a new message may interrupt the running turn, here or elsewhere", async () => {
     const { a, s, t } = await start({ leaseMs: 150 });
     for (const [index, other] of [s, t].entries()) {
-      const running = s.turn(`old ${index}`, (turn) => new Promise((_, reject) => turn.signal.addEventListener("abort", () => reject(turn.signal.reason as Error), { once: true })));
+      const running = s.turn(
+        `old ${index}`,
+        (turn) =>
+          new Promise((_, reject) => turn.signal.addEventListener("abort", () => reject(turn.signal.reason as Error), { once: true })),
+      );
       const settled = expect(running).rejects.toThrow(withCode("CANCELLED"));
       while ((await s.messages()).length !== index * 3 + 1) await new Promise((resolve) => setTimeout(resolve, 5));
       expect((await other.turn(`new ${index}`, async () => "done", { ifBusy: "interrupt" })).text).toBe("done");
       await settled;
     }
-    expect(await turnsOf(s)).toEqual(["start 1", "end 1 interrupted", "start 1", "end 1 completed", "start 1", "end 1 interrupted", "start 1", "end 1 completed"]);
+    expect(await turnsOf(s)).toEqual([
+      "start 1",
+      "end 1 interrupted",
+      "start 1",
+      "end 1 completed",
+      "start 1",
+      "end 1 interrupted",
+      "start 1",
+      "end 1 completed",
+    ]);
     expect(await a.cancelTurn(s.id)).toBe(false);
   });
 
@@ -418,7 +477,11 @@ describe("cancel and interrupt", () => {
 
   it("closing the manager stops running turns and sends waiting callers away", async () => {
     const { a, b, s, id } = await start();
-    const running = s.turn("q", (turn) => new Promise((_, reject) => turn.signal.addEventListener("abort", () => reject(turn.signal.reason as Error), { once: true })));
+    const running = s.turn(
+      "q",
+      (turn) =>
+        new Promise((_, reject) => turn.signal.addEventListener("abort", () => reject(turn.signal.reason as Error), { once: true })),
+    );
     const settled = expect(running).rejects.toThrow(withCode("CANCELLED"));
     while ((await s.messages()).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     const waiting = expect(a.openTurn(id, ask("r"))).rejects.toThrow(withCode("CANCELLED"));
@@ -440,11 +503,18 @@ describe("an open call", () => {
     const open = (await t.messages()).at(-1);
     expect(open).toMatchObject({ role: "tool", parts: [{ type: "tool-result", toolCallId: "1", output: { type: "interrupted" } }] });
     expect((await all(t.entries())).filter(({ type }) => type === "message")).toHaveLength(2);
-    await t.turn("q", async (turn) => {
-      expect((await turn.steps()).at(-1)).toMatchObject({ role: "tool" });
-      await turn.append({ role: "tool", parts: [{ type: "tool-result", toolCallId: "1", toolName: "pay", output: { type: "text", value: "paid" } }] });
-      return "done";
-    }, { turnKey: "k" });
+    await t.turn(
+      "q",
+      async (turn) => {
+        expect((await turn.steps()).at(-1)).toMatchObject({ role: "tool" });
+        await turn.append({
+          role: "tool",
+          parts: [{ type: "tool-result", toolCallId: "1", toolName: "pay", output: { type: "text", value: "paid" } }],
+        });
+        return "done";
+      },
+      { turnKey: "k" },
+    );
     expect((await t.messages()).map(({ role }) => role)).toEqual(["user", "assistant", "tool", "assistant"]);
     expect(((await all(t.entries())) as Entry[]).filter(({ type }) => type === "message")).toHaveLength(4);
   });
