@@ -10,6 +10,8 @@ export interface Capabilities {
   /** Metadata keys that `list` filters without a scan. */
   readonly indexedMetadata: readonly string[];
   readonly ttl: boolean;
+  /** `read` checks the hash chain over every byte that it hands out, so that its callers need not. @default false */
+  readonly verifiesReads?: boolean;
 }
 
 /** One life of a session: the incarnation is random, lies in the header, and is named by every write. */

@@ -1,7 +1,6 @@
 import { AixgoError, type Json } from "@aixgo/core";
 import { asBuffer, claimedHash, TRAILER_BYTES } from "./chain.ts";
-import type { Head } from "./contract.ts";
-import { type Entry, type Envelope, type HeaderData, isUnderstood } from "./entry.ts";
+import type { Entry, Envelope } from "./entry.ts";
 
 const DATA_KEY = Buffer.from(',"data":');
 
@@ -64,68 +63,6 @@ export function dataOf(line: Uint8Array): Json {
   }
 }
 
-/**
- * The head that follows from one more line. Every backend and every rebuild uses this, so that all stores agree.
- * Throws `ENTRY_CORRUPT` if the line does not follow. The chain is verified by `chain.ts`, not here.
- */
-export function fold(head: Head | undefined, line: Uint8Array): Head {
-  const envelope = envelopeOf(line);
-  if (head === undefined) return begin(envelope, line);
-  if (envelope.seq !== head.seq + 1) {
-    throw corrupt(`entry ${envelope.seq} stands where entry ${head.seq + 1} of session ${head.id} is due`, head.id, head.seq + 1);
-  }
-  return {
-    ...head,
-    seq: envelope.seq,
-    hash: envelope.hash,
-    headSeq: envelope.head ?? envelope.seq,
-    fence: Math.max(head.fence, envelope.fence ?? 0),
-    bytes: head.bytes + line.length + 1,
-    info: {
-      ...head.info,
-      version: envelope.seq,
-      messageCount: envelope.n,
-      updatedAt: envelope.timestamp > head.info.updatedAt ? envelope.timestamp : head.info.updatedAt,
-      ...(envelope.type === "metadata" ? { metadata: dataOf(line) as Head["info"]["metadata"] } : undefined),
-    },
-    ...(head.unsupported === undefined && !isUnderstood(envelope) ? { unsupported: envelope.type } : undefined),
-  };
-}
-
-function begin(envelope: Envelope, line: Uint8Array): Head {
-  const data = dataOf(line) as unknown as HeaderData;
-  if (
-    envelope.seq !== 0 ||
-    envelope.type !== "session" ||
-    typeof data?.id !== "string" ||
-    typeof data.incarnation !== "string" ||
-    typeof data.agentName !== "string"
-  ) {
-    throw corrupt("the log does not begin with a session header");
-  }
-  return {
-    id: data.id,
-    incarnation: data.incarnation,
-    seq: 0,
-    hash: envelope.hash,
-    headSeq: 0,
-    fence: 0,
-    bytes: line.length + 1,
-    info: {
-      id: data.id,
-      agentName: data.agentName,
-      ...(data.userId === undefined ? undefined : { userId: data.userId }),
-      ...(data.tenantId === undefined ? undefined : { tenantId: data.tenantId }),
-      ...(data.key === undefined ? undefined : { key: data.key }),
-      version: 0,
-      messageCount: 0,
-      createdAt: envelope.timestamp,
-      updatedAt: envelope.timestamp,
-      metadata: data.metadata ?? {},
-    },
-  };
-}
-
-function corrupt(message: string, session?: string, seq?: number): AixgoError {
+export function corrupt(message: string, session?: string, seq?: number): AixgoError {
   return new AixgoError("ENTRY_CORRUPT", message, session === undefined ? {} : { details: { session, seq: seq ?? null } });
 }

@@ -23,11 +23,13 @@ export class SessionLog {
   #head: Head | undefined;
   #tip: Tip | undefined;
   #loading: Promise<void> = Promise.resolve();
+  readonly #trustsHashes: boolean;
 
   constructor(backend: SessionBackend, ref: Ref) {
     this.backend = backend;
     this.ref = ref;
     this.tree = new Tree(ref.id);
+    this.#trustsHashes = backend.capabilities.verifiesReads === true;
   }
 
   /** The head as this process saw it last; may be old. */
@@ -95,6 +97,11 @@ export class SessionLog {
     for await (const page of this.#pages(from, to, signal)) for (const { entry } of page) yield entry;
   }
 
+  /** The whole log, every hash computed here, whatever the store has checked. */
+  async *audit(to: number): AsyncGenerator<Entry> {
+    for await (const page of this.#pages(0, to, undefined, false)) for (const { entry } of page) yield entry;
+  }
+
   /** All messages on the path to `head`, oldest first. */
   async path(head: Head, signal?: AbortSignal): Promise<readonly PathMessage[]> {
     return this.#consistent(head, signal, () => this.tree.path(head.headSeq), "whole");
@@ -150,7 +157,7 @@ export class SessionLog {
     const { tree } = this;
     if (!tree.isEmpty && tree.high >= head.seq) return;
     if (!tree.isEmpty) {
-      const verifier = new Verifier(this.ref.id, tree.high + 1, tree.topHash);
+      const verifier = new Verifier(this.ref.id, tree.high + 1, tree.topHash, this.#trustsHashes);
       for await (const page of this.backend.read(this.ref, range(tree.high + 1, head.seq, signal))) tree.pushAll(verifier.page(page));
       return;
     }
@@ -170,9 +177,15 @@ export class SessionLog {
     return found;
   }
 
-  async *#pages(from: number, to: number, signal: AbortSignal | undefined): AsyncGenerator<readonly Verified[]> {
+  async *#pages(
+    from: number,
+    to: number,
+    signal: AbortSignal | undefined,
+    trusts: boolean = this.#trustsHashes,
+  ): AsyncGenerator<readonly Verified[]> {
     if (to < from) return;
-    const verifier = from === 0 ? new Verifier(this.ref.id, 0, this.ref.incarnation) : new Verifier(this.ref.id, from - 1, undefined);
+    const { id, incarnation } = this.ref;
+    const verifier = from === 0 ? new Verifier(id, 0, incarnation, trusts) : new Verifier(id, from - 1, undefined, trusts);
     for await (const page of this.backend.read(this.ref, range(Math.max(0, from - 1), to, signal))) yield verifier.page(page);
     if (verifier.nextSeq <= to) {
       throw new AixgoError("ENTRY_CORRUPT", `session ${this.ref.id} ends before entry ${verifier.nextSeq}, which its head promises`, {
@@ -198,5 +211,5 @@ export function linesSince(
   after: { readonly seq: number; readonly hash: string },
   since: Uint8Array,
 ): readonly Verified[] {
-  return new Verifier(session, after.seq + 1, after.hash).page(since);
+  return new Verifier(session, after.seq + 1, after.hash, false).page(since);
 }

@@ -1,6 +1,7 @@
 import { AixgoError } from "@aixgo/core";
 import type { Append, Appended, CreateRequest, Head, Position, ReadRange, Ref, SessionBackend } from "./contract.ts";
-import { envelopeOf, fold } from "./envelope.ts";
+import { envelopeOf } from "./envelope.ts";
+import { fold } from "./fold.ts";
 import { listPage } from "./memory-list.ts";
 
 const PAGE_BYTES = 64 * 1024;

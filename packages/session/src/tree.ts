@@ -179,15 +179,22 @@ export interface Verified {
   readonly bytes: number;
 }
 
-/** Checks every line of the pages of one read against the chain. One per read: it remembers where it is. */
+/**
+ * Checks every line of the pages of one read: its place and, unless the store has done so, its hash. One per read: it
+ * remembers where it is.
+ */
 export class Verifier {
   readonly #session: string;
+  readonly #trustsHashes: boolean;
   #seq: number;
   /** Undefined: the first line is only an anchor for the second. */
   #hash: string | undefined;
+  /** A line was found to follow from what was known before this read: the store vouches for those behind it. */
+  #isJoined = false;
 
-  constructor(session: string, nextSeq: number, previousHash: string | undefined) {
+  constructor(session: string, nextSeq: number, previousHash: string | undefined, trustsHashes: boolean) {
     this.#session = session;
+    this.#trustsHashes = trustsHashes;
     this.#seq = nextSeq;
     this.#hash = previousHash;
   }
@@ -231,11 +238,13 @@ export class Verifier {
     } catch {
       throw this.#corrupt("is no JSON");
     }
+    if (entry.seq !== this.#seq) throw this.#corrupt(`claims to be entry ${entry.seq}`);
+    if (this.#trustsHashes && this.#isJoined) return entry;
     if (!endsWithHash(page, start, end, entry.hash)) throw this.#corrupt("does not end with its hash");
     // Behind a line of the same page lies the hash of that line, which was just compared.
     const expected = start === 0 ? expectedHash(previous, page.subarray(start, end)) : hashBehind(page, start, end);
     if (entry.hash !== expected) throw this.#corrupt("does not agree with its hash");
-    if (entry.seq !== this.#seq) throw this.#corrupt(`claims to be entry ${entry.seq}`);
+    this.#isJoined = true;
     return entry;
   }
 

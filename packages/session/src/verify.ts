@@ -56,7 +56,7 @@ export async function verifyLog(log: SessionLog): Promise<Verification> {
   };
   try {
     const head = await log.refresh();
-    for await (const entry of log.scan(0, head.seq)) check(entry);
+    for await (const entry of log.audit(head.seq)) check(entry);
     if (headSeq !== head.headSeq)
       throw new AixgoError("ENTRY_CORRUPT", `the log ends with head ${headSeq}, the store says ${head.headSeq}`);
   } catch (error) {
