@@ -86,7 +86,10 @@ export interface AgentContext {
 }
 
 /** An agent's work. The returned message is the answer; a generator yields events on the way and returns the answer. */
-export type Execute = (input: Message, context: AgentContext) => AgentResult | Promise<AgentResult> | AsyncGenerator<AgentEvent, AgentResult, void>;
+export type Execute = (
+  input: Message,
+  context: AgentContext,
+) => AgentResult | Promise<AgentResult> | AsyncGenerator<AgentEvent, AgentResult, void>;
 /** The answer, alone or with what it cost. */
 export type AgentResult = MessageInput | { readonly message: MessageInput; readonly usage: Usage };
 

@@ -5,15 +5,42 @@ import type { Json } from "./message.ts";
  * A plugin may add its own; the trailing member keeps the union open.
  */
 export type ErrorCode =
-  | "AGENT_NOT_FOUND" | "AGENT_EXISTS" | "AGENT_FAILED" | "AGENT_MISMATCH"
-  | "INVALID_OPTION" | "INVALID_INPUT" | "NOT_STARTED" | "TIMEOUT" | "CANCELLED" | "OVERLOADED"
-  | "SESSION_NOT_FOUND" | "SESSION_DELETED" | "SESSION_BUSY"
-  | "TURN_REENTRANT" | "TURN_KEY_REUSED" | "TURN_SUSPENDED" | "TURN_ENDED"
-  | "KEY_EXISTS" | "ENTRY_NOT_FOUND" | "VERSION_CONFLICT" | "FENCED" | "OP_REUSED" | "OUTCOME_UNKNOWN"
-  | "ENTRY_CORRUPT" | "UNSUPPORTED_ENTRY" | "INCARNATION_CHANGED" | "LOG_DIVERGED" | "LIMIT_EXCEEDED"
-  | "BACKEND_CLOSED" | "BACKEND_UNAVAILABLE" | "BACKEND_NOT_SHARED"
-  | "STORE_BUSY" | "STORE_UNSUPPORTED_FS" | "LOCK_UNAVAILABLE"
-  | "UNAUTHENTICATED" | "PERMISSION_DENIED"
+  | "AGENT_NOT_FOUND"
+  | "AGENT_EXISTS"
+  | "AGENT_FAILED"
+  | "AGENT_MISMATCH"
+  | "INVALID_OPTION"
+  | "INVALID_INPUT"
+  | "NOT_STARTED"
+  | "TIMEOUT"
+  | "CANCELLED"
+  | "OVERLOADED"
+  | "SESSION_NOT_FOUND"
+  | "SESSION_DELETED"
+  | "SESSION_BUSY"
+  | "TURN_REENTRANT"
+  | "TURN_KEY_REUSED"
+  | "TURN_SUSPENDED"
+  | "TURN_ENDED"
+  | "KEY_EXISTS"
+  | "ENTRY_NOT_FOUND"
+  | "VERSION_CONFLICT"
+  | "FENCED"
+  | "OP_REUSED"
+  | "OUTCOME_UNKNOWN"
+  | "ENTRY_CORRUPT"
+  | "UNSUPPORTED_ENTRY"
+  | "INCARNATION_CHANGED"
+  | "LOG_DIVERGED"
+  | "LIMIT_EXCEEDED"
+  | "BACKEND_CLOSED"
+  | "BACKEND_UNAVAILABLE"
+  | "BACKEND_NOT_SHARED"
+  | "STORE_BUSY"
+  | "STORE_UNSUPPORTED_FS"
+  | "LOCK_UNAVAILABLE"
+  | "UNAUTHENTICATED"
+  | "PERMISSION_DENIED"
   | (string & {});
 
 export interface AixgoErrorOptions {
@@ -26,7 +53,13 @@ export interface AixgoErrorOptions {
 
 /** Codes for which the same call may succeed later without a change by the caller. */
 const RETRYABLE: ReadonlySet<string> = new Set([
-  "TIMEOUT", "OVERLOADED", "SESSION_BUSY", "STORE_BUSY", "BACKEND_UNAVAILABLE", "FENCED", "OUTCOME_UNKNOWN",
+  "TIMEOUT",
+  "OVERLOADED",
+  "SESSION_BUSY",
+  "STORE_BUSY",
+  "BACKEND_UNAVAILABLE",
+  "FENCED",
+  "OUTCOME_UNKNOWN",
 ]);
 
 /** Found by `isAixgoError` across two installed copies of this package, where `instanceof` fails. */
@@ -51,9 +84,14 @@ export class AixgoError extends Error {
 
 /** Whether `error` is an aixgo error, of that code if one is given. */
 export function isAixgoError(error: unknown, code?: ErrorCode): error is AixgoError {
-  return (
-    error instanceof Error &&
-    (error as { [BRAND]?: unknown })[BRAND] === true &&
-    (code === undefined || (error as AixgoError).code === code)
-  );
+  try {
+    return (
+      error instanceof Error &&
+      (error as { [BRAND]?: unknown })[BRAND] === true &&
+      (code === undefined || (error as AixgoError).code === code)
+    );
+  } catch {
+    // Foreign code may throw a proxy whose traps throw.
+    return false;
+  }
 }

@@ -1,14 +1,56 @@
 export { AixgoError, isAixgoError } from "./errors.ts";
 export type { AixgoErrorOptions, ErrorCode } from "./errors.ts";
+export { assistantMessage, textOf, userMessage } from "./message.ts";
 export type {
-  DataPart, FilePart, Json, Message, MessageDraft, MessageInput, Part, ProviderCarry, Role, TextPart, ToolCallPart, ToolOutput, ToolResultPart,
+  DataPart,
+  FilePart,
+  Json,
+  Message,
+  MessageDraft,
+  MessageInput,
+  Part,
+  ProviderCarry,
+  Role,
+  TextPart,
+  ToolCallPart,
+  ToolOutput,
+  ToolResultPart,
 } from "./message.ts";
+export { toMessage } from "./message-check.ts";
 export { defineAgent } from "./agent.ts";
 export type {
-  Agent, AgentContext, AgentEvent, AgentResult, CallOptions, Execute, HistoryOptions, Principal, Reply, TurnOptions, Usage,
+  Agent,
+  AgentContext,
+  AgentEvent,
+  AgentResult,
+  CallOptions,
+  Execute,
+  HistoryOptions,
+  Principal,
+  Reply,
+  TurnOptions,
+  Usage,
 } from "./agent.ts";
 export type { OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
-export type { Option, RuntimeOption, RuntimeOptions } from "./options.ts";
-export type { ReplyStream, Runtime } from "./runtime.ts";
+export {
+  DEFAULT_AGENT_START_TIMEOUT_MS,
+  expectCount,
+  expectMethods,
+  expectMs,
+  resolveOptions,
+  RUNTIME_OPTION_RULES,
+  withAgentStartTimeout,
+  withLogger,
+  withMaxConcurrentCalls,
+  withMetrics,
+  withSessionManager,
+  withTimeout,
+  withTracing,
+} from "./options.ts";
+export type { Option, OptionRules, RuntimeOption, RuntimeOptions } from "./options.ts";
+export { createRuntime, DEFAULT_GRACE_MS } from "./runtime.ts";
+export type { Runtime } from "./runtime.ts";
+export type { ReplyStream } from "./reply-stream.ts";
+export { CALL_SPAN, METRIC } from "./observer.ts";
 export { silentLogger } from "./telemetry.ts";
 export type { Logger, Metrics, Tracing } from "./telemetry.ts";

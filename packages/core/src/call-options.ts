@@ -1,0 +1,88 @@
+import type { CallOptions, Principal, TurnOptions } from "./agent.ts";
+import { AixgoError } from "./errors.ts";
+import { expectMs } from "./options.ts";
+
+/** Options of a sub-call. */
+export type NestedOptions = CallOptions & { readonly history?: boolean };
+
+type Rule = (value: unknown) => string | undefined;
+type WellFormed = { isWellFormed(): boolean };
+
+const MAX_KEY_LENGTH = 512;
+
+const CALL: { readonly [key: string]: Rule } = {
+  signal: (value) => (isSignal(value) ? undefined : "an AbortSignal"),
+  timeoutMs: expectMs,
+  principal: (value) =>
+    isPrincipal(value) ? undefined : "an object with a string id, and optionally a string tenantId and an array of string roles",
+};
+const TURN: { readonly [key: string]: Rule } = {
+  ...CALL,
+  turnKey: (value) => (isText(value) && value.length <= MAX_KEY_LENGTH ? undefined : `a string of 1 to ${MAX_KEY_LENGTH} characters`),
+  ifBusy: (value) => (value === "queue" || value === "reject" || value === "interrupt" ? undefined : "queue, reject or interrupt"),
+  queueTimeoutMs: (value) => (value === 0 ? undefined : expectMs(value)),
+};
+const NESTED: { readonly [key: string]: Rule } = {
+  ...CALL,
+  history: (value) => (typeof value === "boolean" ? undefined : "true or false"),
+};
+
+/** The options themselves, or none. Throws `INVALID_OPTION` with the name of what is unknown or does not fit. */
+export function checkCallOptions(options: CallOptions | undefined): CallOptions {
+  return check("call", options, CALL);
+}
+
+export function checkTurnOptions(options: TurnOptions | undefined): TurnOptions {
+  return check("callWithSession", options, TURN);
+}
+
+/** A sub-call acts for whom its caller acts: another principal is refused rather than ignored. */
+export function checkNestedOptions(options: NestedOptions | undefined, principal: Principal | undefined): NestedOptions {
+  const checked: NestedOptions = check("context.call", options, NESTED);
+  const given = checked.principal;
+  if (given !== undefined && (given.id !== principal?.id || given.tenantId !== principal.tenantId)) {
+    throw new AixgoError(
+      "INVALID_OPTION",
+      'context.call: the option "principal" must be left out: a sub-call acts for the principal of its call',
+    );
+  }
+  return checked;
+}
+
+const NONE: object = Object.freeze({});
+
+function check<O extends object>(of: string, options: O | undefined, rules: { readonly [key: string]: Rule }): O {
+  if (options === undefined) return NONE as O;
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    throw new AixgoError("INVALID_OPTION", `${of}: the options must be an object`);
+  for (const key of Object.keys(options)) {
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
+    if (rule === undefined)
+      throw new AixgoError(
+        "INVALID_OPTION",
+        `${of}: there is no option ${JSON.stringify(key)}; known are ${Object.keys(rules).join(", ")}`,
+      );
+    const value = (options as Record<string, unknown>)[key];
+    const expected = value === undefined ? undefined : rule(value);
+    if (expected !== undefined) throw new AixgoError("INVALID_OPTION", `${of}: the option "${key}" must be ${expected}`);
+  }
+  return options;
+}
+
+function isSignal(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "aborted" in value && "addEventListener" in value;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && (value as unknown as WellFormed).isWellFormed();
+}
+
+function isPrincipal(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { id, tenantId, roles } = value as Record<string, unknown>;
+  return (
+    isText(id) &&
+    (tenantId === undefined || isText(tenantId)) &&
+    (roles === undefined || (Array.isArray(roles) && roles.every((role) => typeof role === "string")))
+  );
+}

@@ -1,0 +1,135 @@
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const here = dirname(fileURLToPath(import.meta.url));
+let folder = "";
+
+/** Node 20 runs no TypeScript: the sources are compiled into a folder of this test's own. */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "aixgo-core-"));
+  await writeFile(join(folder, "package.json"), '{ "type": "module" }');
+  const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
+  await promisify(execFile)(process.execPath, [
+    tsc,
+    "-p",
+    join(here, ".."),
+    "--outDir",
+    folder,
+    "--tsBuildInfoFile",
+    join(folder, ".tsbuildinfo"),
+  ]);
+}, 120_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function run(program: string, ...flags: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const file = join(folder, `program-${Math.random().toString(36).slice(2)}.mjs`);
+  await writeFile(file, `import { createRuntime } from ${JSON.stringify(pathToFileURL(join(folder, "index.js")).href)};\n${program}`);
+  const child = spawn(process.execPath, [...flags, file], { stdio: ["ignore", "pipe", "pipe"] });
+  const limit = setTimeout(() => child.kill("SIGKILL"), 20_000);
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (chunk) => (out += String(chunk)));
+  child.stderr.on("data", (chunk) => (err += String(chunk)));
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  clearTimeout(limit);
+  return { code, out, err };
+}
+
+describe("the process", () => {
+  it("lesson: survives agents that throw in every way, and ends by itself", async () => {
+    const { code, out, err } = await run(`
+      const tick = () => new Promise((resolve) => setImmediate(resolve));
+      const runtime = createRuntime({ maxConcurrentCalls: 2, timeoutMs: 200 });
+      const bad = {
+        sync: () => { throw new Error("x"); },
+        async: async () => { await null; throw new Error("x"); },
+        late: async (_, context) => { await new Promise((resolve) => setTimeout(resolve, 300)); throw new Error("late"); },
+        generator: async function* () { yield { type: "text-delta", text: "a" }; throw new Error("x"); },
+        finallyThrows: async function* (_, { signal }) { try { for (;;) { await tick(); yield { type: "text-delta", text: "a" }; } } finally { throw new Error("x"); } },
+        floating: (_, context) => { void context.call("nobody", "x"); void context.emit(5); throw undefined; },
+        yields: async function* () { yield null; },
+        returns: () => 5,
+      };
+      for (const [name, execute] of Object.entries(bad)) runtime.register(name, execute);
+      runtime.register("good", () => "alive");
+      await runtime.start();
+      for (const name of Object.keys(bad)) {
+        const codes = await Promise.all([runtime.call(name, "x").catch((error) => error.code), runtime.stream(name, "x").reply.catch((error) => error.code)]);
+        console.log(name, ...codes);
+      }
+      runtime.stream("sync", "nobody looks");
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      console.log((await runtime.call("good", "x")).text);
+      await runtime.stop();
+    `);
+    expect(err).toBe("");
+    expect(out.trim().split("\n")).toEqual([
+      "sync AGENT_FAILED AGENT_FAILED",
+      "async AGENT_FAILED AGENT_FAILED",
+      "late TIMEOUT TIMEOUT",
+      "generator AGENT_FAILED AGENT_FAILED",
+      "finallyThrows TIMEOUT TIMEOUT",
+      "floating AGENT_FAILED AGENT_FAILED",
+      "yields AGENT_FAILED AGENT_FAILED",
+      "returns AGENT_FAILED AGENT_FAILED",
+      "alive",
+    ]);
+    expect(code).toBe(0);
+  });
+  it("an abandoned agent that nothing can ever settle does not keep its slot for ever", async () => {
+    const { out, err } = await run(
+      `
+      const runtime = createRuntime({ maxConcurrentCalls: 1 });
+      runtime.register("lost", () => new Promise(() => {}));
+      runtime.register("lostToo", async (_, context) => { void context.signal; await new Promise(() => {}); });
+      runtime.register("good", () => "alive");
+      await runtime.start();
+      for (const name of ["lost", "lostToo"]) {
+        console.log(await runtime.call(name, "x", { timeoutMs: 10 }).catch((error) => error.code));
+        let answer;
+        void runtime.call("good", "x").then((reply) => { answer = reply.text; });
+        for (let n = 0; n < 200 && answer === undefined; n += 1) { globalThis.gc(); await new Promise((resolve) => setTimeout(resolve, 5)); }
+        console.log(answer);
+      }
+    `,
+      "--expose-gc",
+    );
+    expect(err).toBe("");
+    expect(out.trim().split("\n")).toEqual(["TIMEOUT", "alive", "TIMEOUT", "alive"]);
+  });
+  it("keeps nothing of 20,000 calls, failed, streamed and cancelled ones included", async () => {
+    const { out, err } = await run(
+      `
+      const runtime = createRuntime({ maxConcurrentCalls: 4, timeoutMs: 60_000 });
+      runtime.register("echo", (input) => input).register("bad", () => { throw new Error("x"); });
+      runtime.register("outer", async (_, context) => (await context.call("echo", "y")).message);
+      runtime.register("tokens", async function* () { yield { type: "text-delta", text: "a" }; return "b"; });
+      await runtime.start();
+      const caller = new AbortController();
+      const round = async (n) => {
+        for (let i = 0; i < n; i += 1) {
+          await runtime.call("outer", "x", { signal: caller.signal });
+          await runtime.call("bad", "x").catch(() => {});
+          for await (const _ of runtime.stream("tokens", "x")) { if (i % 2) break; }
+          await runtime.call("echo", "x", { signal: AbortSignal.abort() }).catch(() => {});
+        }
+      };
+      const heap = async () => { for (let n = 0; n < 5; n += 1) { globalThis.gc(); await new Promise((resolve) => setTimeout(resolve, 10)); } return process.memoryUsage().heapUsed; };
+      await round(1_000);
+      const before = await heap();
+      await round(5_000);
+      const grown = (await heap()) - before;
+      console.log(grown < 1_000_000 ? "flat" : "grew by " + grown, process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length);
+    `,
+      "--expose-gc",
+    );
+    expect(err).toBe("");
+    expect(out.trim()).toBe("flat 0");
+  });
+});
