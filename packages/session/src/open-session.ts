@@ -1,6 +1,5 @@
 import type { SessionBackend } from "./contract.ts";
 import { SessionLog } from "./log.ts";
-import type { Turn } from "./turn.ts";
 import { TurnQueue } from "./turn-queue.ts";
 import { Writer } from "./writer.ts";
 import type { Ref } from "./contract.ts";
@@ -11,7 +10,7 @@ export class OpenSession {
   readonly writer: Writer;
   readonly turns: TurnQueue;
   /** The turn that runs in this process, if any. */
-  running: Turn | undefined;
+  running: { readonly id: string; cancel(kind: "cancelled" | "interrupted", reason: string): void } | undefined;
   readonly #ops = new Map<string, Promise<unknown>>();
 
   constructor(backend: SessionBackend, ref: Ref, rebaseMs: number) {

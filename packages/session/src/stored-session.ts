@@ -1,0 +1,206 @@
+import {
+  AixgoError,
+  type HistoryOptions,
+  type Json,
+  type Message,
+  type MessageInput,
+  type OpenTurn,
+  type Reply,
+  type TurnOptions,
+} from "@aixgo/core";
+import { newEntryId } from "@aixgo/security";
+import { type Checkpoint, readCheckpoints, writeCheckpoint, writeRestore } from "./checkpoint.ts";
+import { runningTurns } from "./context.ts";
+import type { Head } from "./contract.ts";
+import type { Entry } from "./entry.ts";
+import { forkLines } from "./fork.ts";
+import { type CreateOptions, encodeMetadata } from "./header.ts";
+import type { SessionInfo } from "./info.ts";
+import { decodeMessage, type EncodedMessage, encodeMessage } from "./message-data.ts";
+import { readMessages, streamMessages } from "./messages.ts";
+import type { OpenSession } from "./open-session.ts";
+import type { AppendOptions, Session } from "./session.ts";
+import { appendOnce, assertVersion } from "./once.ts";
+import { resolveTarget, type Target } from "./target.ts";
+import { type Verification, verifyLog } from "./verify.ts";
+import type { Tip } from "./line.ts";
+
+/** What a handle needs of its manager. */
+export interface SessionHome {
+  readonly maxMessageBytes: number;
+  /** The shared state of the session in this process. Throws `BACKEND_CLOSED`. */
+  open(): OpenSession;
+  openTurn(input: MessageInput, options: TurnOptions): Promise<OpenTurn>;
+  createFork(options: CreateOptions, from: Head, at: Target, linesBehind: (header: Tip) => AsyncIterable<Uint8Array>): Promise<Session>;
+}
+
+const MAX_MESSAGES_PER_APPEND = 4096;
+
+export class StoredSession implements Session {
+  readonly id: string;
+  readonly agentName: string;
+  readonly userId?: string;
+  readonly #home: SessionHome;
+  #isClosed = false;
+
+  constructor(home: SessionHome, info: SessionInfo) {
+    this.#home = home;
+    this.id = info.id;
+    this.agentName = info.agentName;
+    if (info.userId !== undefined) this.userId = info.userId;
+  }
+
+  async info(): Promise<SessionInfo> {
+    return (await this.#open().log.refresh()).info;
+  }
+
+  async append(
+    input: MessageInput | readonly MessageInput[],
+    options: AppendOptions = {},
+  ): Promise<{ readonly version: number; readonly messages: readonly Message[] }> {
+    const open = this.#open();
+    const inputs = this.#encodeAll(Array.isArray(input) ? (input as readonly MessageInput[]) : [input as MessageInput]);
+    const { op, expectedVersion, signal } = options;
+    const turn = runningTurns().find((each) => each.sessionId === this.id);
+    if (turn !== undefined) {
+      if (op !== undefined || expectedVersion !== undefined)
+        throw new AixgoError("INVALID_OPTION", "op and expectedVersion are for appends outside of a turn");
+      const written = await turn.appendAll(inputs);
+      return { version: written.tip.seq, messages: written.entries().map(decodeMessage) };
+    }
+    return appendOnce(open, inputs, { op, expectedVersion, signal });
+  }
+
+  async messages(options: HistoryOptions = {}): Promise<readonly Message[]> {
+    const { log } = this.#open();
+    return (await readMessages(log, await log.refresh(), options)).map(({ message }) => message);
+  }
+
+  async *readMessages(options: HistoryOptions = {}): AsyncGenerator<Message> {
+    const { log } = this.#open();
+    for await (const { message } of streamMessages(log, await log.refresh(), options)) yield message;
+  }
+
+  async checkpoint(options: { readonly label?: string } = {}): Promise<Checkpoint> {
+    return writeCheckpoint(this.#open().writer, options.label);
+  }
+
+  async checkpoints(): Promise<readonly Checkpoint[]> {
+    const { log } = this.#open();
+    return readCheckpoints(log, await log.refresh());
+  }
+
+  async restore(
+    target: string,
+    options: { readonly reason?: string } = {},
+  ): Promise<{ readonly version: number; readonly messageCount: number }> {
+    const { log, writer } = this.#open();
+    return writeRestore(log, writer, target, options.reason);
+  }
+
+  async fork(options: { readonly at?: string } & CreateOptions = {}): Promise<Session> {
+    const { at, ...create } = options;
+    const { log } = this.#open();
+    const head = await log.refresh();
+    const target = at === undefined ? await log.tipOf(head) : await resolveTarget(log, head, at);
+    return this.#home.createFork(create, head, target, (header) => forkLines(log, head, target.headSeq, header));
+  }
+
+  async *entries(options: { readonly after?: number; readonly signal?: AbortSignal } = {}): AsyncGenerator<Entry> {
+    const { after = -1, signal } = options;
+    if (!Number.isSafeInteger(after) || after < -1)
+      throw new AixgoError("INVALID_OPTION", `after must be a version of the session, not ${String(after)}`);
+    const { log } = this.#open();
+    yield* log.scan(after + 1, (await log.refresh()).seq, signal);
+  }
+
+  async turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options: TurnOptions = {}): Promise<Reply> {
+    this.#open();
+    const turn = await this.#home.openTurn(input, options);
+    if (turn.finished !== undefined) return turn.finished;
+    let stop: (() => void) | undefined;
+    try {
+      const stopped = new Promise<never>((_, reject) => {
+        stop = watch(turn.signal, options, reject);
+      });
+      const answer = await turn.run(() => Promise.race([body(turn), stopped]));
+      return await turn.complete(answer);
+    } catch (error) {
+      await turn.fail(error);
+      throw error;
+    } finally {
+      stop?.();
+    }
+  }
+
+  async setMetadata(
+    metadata: { readonly [key: string]: Json },
+    options: { readonly expectedVersion?: number } = {},
+  ): Promise<{ readonly version: number }> {
+    const data = encodeMetadata(metadata);
+    const { writer } = this.#open();
+    const written = await writer.submit({
+      drafts: [{ id: newEntryId(), type: "metadata", side: {}, data }],
+      check: (_, tip) => assertVersion(this.id, options.expectedVersion, tip),
+    });
+    return { version: written.tip.seq };
+  }
+
+  async verify(): Promise<Verification> {
+    return verifyLog(this.#open().log);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #open(): OpenSession {
+    if (this.#isClosed)
+      throw new AixgoError("BACKEND_CLOSED", `this handle of session ${this.id} was closed. Get it again from the manager`);
+    return this.#home.open();
+  }
+
+  #encodeAll(inputs: readonly MessageInput[]): readonly EncodedMessage[] {
+    if (inputs.length === 0 || inputs.length > MAX_MESSAGES_PER_APPEND) {
+      throw new AixgoError(
+        inputs.length === 0 ? "INVALID_INPUT" : "LIMIT_EXCEEDED",
+        `an append takes 1 to ${MAX_MESSAGES_PER_APPEND} messages, not ${inputs.length}`,
+      );
+    }
+    const { maxMessageBytes } = this.#home;
+    const encoded = inputs.map((input) => encodeMessage(input, "user", maxMessageBytes));
+    const total = encoded.reduce((sum, { json }) => sum + json.length, 0);
+    if (encoded.length > 1 && total > maxMessageBytes) {
+      throw new AixgoError(
+        "LIMIT_EXCEEDED",
+        `the messages of one append have ${total} characters together, the limit is ${maxMessageBytes}. Append them in parts`,
+      );
+    }
+    return encoded;
+  }
+}
+
+/** Rejects when the turn is stopped, by whom ever, or takes too long. Returns how to stop watching. */
+function watch(turn: AbortSignal, options: TurnOptions, reject: (error: unknown) => void): () => void {
+  const onTurn = (): void => reject(turn.reason);
+  const onCaller = (): void =>
+    reject(new AixgoError("CANCELLED", "the turn was cancelled by its caller", { cause: options.signal?.reason }));
+  if (turn.aborted) onTurn();
+  if (options.signal?.aborted === true) onCaller();
+  turn.addEventListener("abort", onTurn, { once: true });
+  options.signal?.addEventListener("abort", onCaller, { once: true });
+  const { timeoutMs } = options;
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => reject(new AixgoError("TIMEOUT", `the turn took longer than ${timeoutMs} ms`)), timeoutMs);
+  return () => {
+    clearTimeout(timer);
+    turn.removeEventListener("abort", onTurn);
+    options.signal?.removeEventListener("abort", onCaller);
+  };
+}
