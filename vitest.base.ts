@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import type { ViteUserConfig } from "vitest/config";
 
 /** What every package's vitest config starts from: sources of siblings instead of their `dist`, and a quiet, failing-by-default run. */
@@ -6,7 +7,9 @@ export const base: ViteUserConfig = {
   ssr: { resolve: { conditions: ["@aixgo/source"] } },
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: [fileURLToPath(new URL("vitest.setup.ts", import.meta.url))],
     passWithNoTests: false,
+    allowOnly: false,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

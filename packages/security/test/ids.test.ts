@@ -44,6 +44,16 @@ it("ids drawn in turns from one pool share no bytes", () => {
   expect(pieces.size).toBe(count);
 });
 
+it("an id does not begin with the byte that the one before it ended with", () => {
+  const tokens = Array.from({ length: 5000 }, () => Buffer.from(newToken(), "base64url"));
+  const sessions = Array.from({ length: 5000 }, () => Buffer.from(newSessionId(), "hex"));
+  for (const ids of [tokens, sessions]) {
+    const same = ids.filter((id, i) => i > 0 && id[0] === ids[i - 1]?.at(-1)).length;
+    // One in 256 by chance: about 20.
+    expect(same).toBeLessThan(200);
+  }
+});
+
 it("accepts the session ids that it makes and no others", () => {
   const id = newSessionId();
   assertSessionId(id);

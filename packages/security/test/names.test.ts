@@ -27,6 +27,30 @@ describe("one rule for names", () => {
     }
   });
 
+  it("refuses every control, bidi and line-breaking character, and shows it escaped", () => {
+    const ranges = [
+      [0, 0x1f],
+      [0x7f, 0x9f],
+      [0x61c, 0x61c],
+      [0x200e, 0x200f],
+      [0x2028, 0x2029],
+      [0x202a, 0x202e],
+      [0x2066, 0x2069],
+      [0xfffe, 0xffff],
+      [0x10fffe, 0x10ffff],
+    ] as const;
+    for (const [first, last] of ranges) {
+      for (let code = first; code <= last; code++) {
+        const character = String.fromCodePoint(code);
+        for (const check of [assertSafeName, assertUserText]) {
+          const message = messageOf(() => check("name", `a${character}b`));
+          expect(message).toContain(`contains the control character U+${code.toString(16).toUpperCase().padStart(4, "0")}`);
+          expect(message).not.toContain(character);
+        }
+      }
+    }
+  });
+
   it("refuses what is no string", () => {
     for (const value of [undefined, null, 7, {}, ["a"], Symbol("a"), () => "a", new String("a")]) {
       expect(messageOf(() => assertSafeName("agent name", value))).toContain("is not a string");

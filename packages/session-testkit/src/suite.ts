@@ -39,7 +39,10 @@ export function testBackend(runner: Runner, fixture: Fixture): Suite {
 }
 
 /** Runs the cases without a test runner, one after the other, each for `timeoutMs` at most. @throws never because of a case */
-export async function runCases(fixture: Fixture, options: { readonly only?: readonly string[]; readonly timeoutMs?: number } = {}): Promise<readonly CaseResult[]> {
+export async function runCases(
+  fixture: Fixture,
+  options: { readonly only?: readonly string[]; readonly timeoutMs?: number } = {},
+): Promise<readonly CaseResult[]> {
   const { only, timeoutMs = CASE_TIMEOUT_MS } = options;
   const unknown = only?.find((id) => !cases.some((one) => one.id === id));
   if (unknown !== undefined) throw new Error(`runCases: there is no case ${unknown}`);

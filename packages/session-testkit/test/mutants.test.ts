@@ -9,7 +9,8 @@ describe("the kit finds what each mutant breaks", () => {
       const failed = (await runCases(create(), { only: mustFail, timeoutMs: 15_000 })).filter(({ passed }) => !passed);
       expect(failed.map(({ id }) => id).toSorted()).toEqual([...mustFail].toSorted());
       // By what the mutant did or threw, not by a fault of the kit or by waiting.
-      for (const { id, error } of failed) expect(error instanceof AssertionError || isAixgoError(error), `${id}: ${String(error)}`).toBe(true);
+      for (const { id, error } of failed)
+        expect(error instanceof AssertionError || isAixgoError(error), `${id}: ${String(error)}`).toBe(true);
     });
   }
 });

@@ -17,12 +17,16 @@ const broken = [
 
 describe("the kit finds what is broken between processes", () => {
   for (const { fixture, mustFail } of broken) {
-    it(fixture.name, async () => {
-      const failed = (await runCases(fixture, { only: mustFail, timeoutMs: 60_000 })).filter(({ passed }) => !passed);
-      expect(failed.map(({ id }) => id).toSorted()).toEqual([...mustFail].toSorted());
-      // By what it did, not because a child could not be started.
-      for (const { error } of failed) expect(error).toBeInstanceOf(AssertionError);
-    }, 120_000);
+    it(
+      fixture.name,
+      async () => {
+        const failed = (await runCases(fixture, { only: mustFail, timeoutMs: 60_000 })).filter(({ passed }) => !passed);
+        expect(failed.map(({ id }) => id).toSorted()).toEqual([...mustFail].toSorted());
+        // By what it did, not because a child could not be started.
+        for (const { error } of failed) expect(error).toBeInstanceOf(AssertionError);
+      },
+      120_000,
+    );
   }
 
   it("every case that needs processes is failed by one of them", () => {

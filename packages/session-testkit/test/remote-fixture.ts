@@ -69,7 +69,9 @@ async function listen(variable: string, { server: flaw }: RemoteOptions): Promis
 
 async function perform(backend: SessionBackend, { number, method, args }: Call): Promise<Answer> {
   try {
-    const value = await (handlers[method as keyof typeof handlers] as (backend: SessionBackend, ...args: readonly unknown[]) => Promise<unknown>)(backend, ...args);
+    const value = await (
+      handlers[method as keyof typeof handlers] as (backend: SessionBackend, ...args: readonly unknown[]) => Promise<unknown>
+    )(backend, ...args);
     return { number, value };
   } catch (error) {
     if (!isAixgoError(error)) throw error;
@@ -80,7 +82,8 @@ async function perform(backend: SessionBackend, { number, method, args }: Call):
 type Args<M extends keyof SessionBackend> = SessionBackend[M] extends ((...args: infer A) => unknown) | undefined ? A : never;
 
 const handlers = {
-  create: (backend: SessionBackend, request: CreateRequest, lines: readonly Uint8Array[]) => backend.create({ ...request, lines: () => given(lines) }),
+  create: (backend: SessionBackend, request: CreateRequest, lines: readonly Uint8Array[]) =>
+    backend.create({ ...request, lines: () => given(lines) }),
   head: (backend: SessionBackend, ...args: Args<"head">) => backend.head(...args),
   append: (backend: SessionBackend, ...args: Args<"append">) => backend.append(...args),
   read: async (backend: SessionBackend, ...args: Args<"read">) => collect(backend.read(...args)),
@@ -88,7 +91,8 @@ const handlers = {
   list: (backend: SessionBackend, ...args: Args<"list">) => backend.list(...args),
   renew: (backend: SessionBackend, ...args: Args<"renew">) => backend.renew(...args),
   cancel: (backend: SessionBackend, ...args: Args<"cancel">) => backend.cancel(...args),
-  rewrite: (backend: SessionBackend, ref: Args<"rewrite">[0], request: Args<"rewrite">[1], lines: readonly Uint8Array[]) => backend.rewrite(ref, { ...request, lines: given(lines) }),
+  rewrite: (backend: SessionBackend, ref: Args<"rewrite">[0], request: Args<"rewrite">[1], lines: readonly Uint8Array[]) =>
+    backend.rewrite(ref, { ...request, lines: given(lines) }),
   delete: (backend: SessionBackend, ...args: Args<"delete">) => backend.delete(...args),
 };
 

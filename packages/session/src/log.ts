@@ -9,6 +9,9 @@ const FIRST_CHUNK = 64;
 const LARGEST_CHUNK = 8192;
 /** A chunk of large entries is smaller: about so many bytes. */
 const CHUNK_BYTES = 1024 * 1024;
+/** Single entries that are remembered, and the longest of them. */
+const MAX_RECENT = 64;
+const MAX_RECENT_BYTES = 4096;
 /** Beyond this a log is not kept in memory but read as a stream. */
 const MAX_KEPT_BYTES = 32 * 1024 * 1024;
 
@@ -23,6 +26,8 @@ export class SessionLog {
   #head: Head | undefined;
   #tip: Tip | undefined;
   #loading: Promise<void> = Promise.resolve();
+  /** Single entries read lately; they hold as long as nobody else has written, and the chain says the same of all below. */
+  readonly #recent = new Map<number, Entry>();
   readonly #trustsHashes: boolean;
 
   constructor(backend: SessionBackend, ref: Ref) {
@@ -46,6 +51,16 @@ export class SessionLog {
 
   /** Takes over a head that the store answered with. */
   adopt(head: Head): void {
+    if (head.hash !== this.#head?.hash) this.#recent.clear();
+    this.#take(head);
+  }
+
+  /** Takes over the head after an append of this process: what was known before still holds. */
+  advance(head: Head): void {
+    this.#take(head);
+  }
+
+  #take(head: Head): void {
     if (head.incarnation !== this.ref.incarnation) {
       this.tree.clear();
       throw new AixgoError(
@@ -88,7 +103,14 @@ export class SessionLog {
   /** One entry, from memory if it is there, else read with the line before it as the anchor of its hash. */
   async one(seq: number, signal?: AbortSignal): Promise<Entry> {
     if (!this.tree.isEmpty && seq >= this.tree.low && seq <= this.tree.high) return this.tree.entry(seq);
-    for await (const [found] of this.#pages(seq, seq, signal)) if (found !== undefined) return found.entry;
+    const known = this.#recent.get(seq);
+    if (known !== undefined) return known;
+    for await (const [found] of this.#pages(seq, seq, signal)) {
+      if (found === undefined) continue;
+      if (this.#recent.size >= MAX_RECENT) this.#recent.clear();
+      if (found.bytes <= MAX_RECENT_BYTES) this.#recent.set(seq, found.entry);
+      return found.entry;
+    }
     throw new AixgoError("ENTRY_NOT_FOUND", `session ${this.ref.id} has no entry ${seq}`);
   }
 

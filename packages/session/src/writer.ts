@@ -259,7 +259,7 @@ export class Writer {
       try {
         const answer = await log.backend.append(log.ref, request);
         if ("head" in answer) {
-          log.adopt(answer.head);
+          log.advance(answer.head);
           this.#durable = answer.head.seq;
           return { landed: placed.length, head: answer.head };
         }

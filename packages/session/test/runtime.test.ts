@@ -2,7 +2,9 @@ import {
   type AgentEvent,
   createRuntime,
   defineAgent,
+  type Option,
   type Runtime,
+  type RuntimeOptions,
   textOf,
   withMaxConcurrentCalls,
   withMetrics,
@@ -21,7 +23,7 @@ const echo = defineAgent({
 });
 
 async function setup(
-  ...options: Parameters<typeof createRuntime>
+  ...options: readonly Option<RuntimeOptions>[]
 ): Promise<{ runtime: Runtime; other: Runtime; a: SessionManager; b: SessionManager; s: Session; t: Session }> {
   const { a, b } = twoNodes();
   const runtime = createRuntime(withSessionManager(a), ...options).register(echo);

@@ -7,12 +7,14 @@ import { append, startSession, takeLease } from "../harness/start-session.ts";
 import { foldedPart, linesOf, readLines } from "../harness/verify-log.ts";
 
 const ORDER = "Checks in this order: incarnation, expect, lease.";
-const EXPECT = "`append` is version-checked (`expect` names seq and hash; a mismatch writes nothing and answers with the new head and the lines since).";
+const EXPECT =
+  "`append` is version-checked (`expect` names seq and hash; a mismatch writes nothing and answers with the new head and the lines since).";
 
 export const appendCases: readonly Case[] = [
   {
     id: "append/head-is-fold",
-    sentence: "All of a line before its data, and the head that follows from one more line: every backend and every rebuild uses these two.",
+    sentence:
+      "All of a line before its data, and the head that follows from one more line: every backend and every rebuild uses these two.",
     async run({ backend, open }) {
       const log = await startSession(backend);
       const other = await open();
@@ -40,7 +42,12 @@ export const appendCases: readonly Case[] = [
     async run({ backend, open }) {
       const log = await startSession(backend);
       const expect = log.position;
-      const lines = log.group([[message("a1"), message("a2"), message("a3")], [message("b1")], [message("c1"), message("c2")], ...Array.from({ length: 60 }, (_, i) => [message(`d${i}`)])]);
+      const lines = log.group([
+        [message("a1"), message("a2"), message("a3")],
+        [message("b1")],
+        [message("c1"), message("c2")],
+        ...Array.from({ length: 60 }, (_, i) => [message(`d${i}`)]),
+      ]);
       assert.equal(written(await backend.append(log.ref, { expect, lines })).seq, 66);
       await holds(await open(), log);
     },
@@ -50,7 +57,11 @@ export const appendCases: readonly Case[] = [
     sentence: "Unknown members are kept and hashed. Backends store lines as opaque bytes and return them unchanged.",
     async run({ backend, open }) {
       const log = await startSession(backend);
-      await append(backend, log, { type: "summary-of-tomorrow", data: { nested: { data: [1, 2], hash: "x" } }, unknown: { opt: true, later: { deep: [1] }, zebra: "é\u2028" } });
+      await append(backend, log, {
+        type: "summary-of-tomorrow",
+        data: { nested: { data: [1, 2], hash: "x" } },
+        unknown: { opt: true, later: { deep: [1] }, zebra: "é\u2028" },
+      });
       await append(backend, log, { type: "summary-of-tomorrow", unknown: { later: { data: { deep: 1 } } } });
       await append(backend, log, message("after it"));
       assert.equal((await holds(await open(), log)).unsupported, "summary-of-tomorrow");
@@ -77,7 +88,9 @@ export const appendCases: readonly Case[] = [
       const log = await startSession(backend, { history: [message("one")] });
       const ahead = log.branch();
       ahead.add(message("never written"));
-      const { conflict } = conflicting(await backend.append(log.ref, { expect: ahead.position, lines: ahead.add(message("hanging in the air")) }));
+      const { conflict } = conflicting(
+        await backend.append(log.ref, { expect: ahead.position, lines: ahead.add(message("hanging in the air")) }),
+      );
       assert.equal(conflict.seq, 1);
       await holds(backend, log);
     },
@@ -91,7 +104,9 @@ export const appendCases: readonly Case[] = [
       await append(backend, log, message("the one that is there"));
       foreign.add(message("one that is not there"));
       for (const node of [backend, await open()]) {
-        const { conflict } = conflicting(await node.append(log.ref, { expect: foreign.position, lines: foreign.branch().add(message("built on it")) }));
+        const { conflict } = conflicting(
+          await node.append(log.ref, { expect: foreign.position, lines: foreign.branch().add(message("built on it")) }),
+        );
         assert.deepEqual({ seq: conflict.seq, hash: conflict.hash }, log.position);
       }
       await holds(backend, log);
@@ -106,7 +121,9 @@ export const appendCases: readonly Case[] = [
       const other = await open();
       await append(other, log, message("one"), message("two"));
       await takeLease(other, log);
-      const { conflict } = conflicting(await backend.append(log.ref, { expect: stale.position, lines: stale.branch().add(message("lost")) }));
+      const { conflict } = conflicting(
+        await backend.append(log.ref, { expect: stale.position, lines: stale.branch().add(message("lost")) }),
+      );
       const folded = log.lines.reduce<Head | undefined>(fold, undefined);
       assert.ok(folded !== undefined);
       assert.deepEqual(foldedPart(conflict), foldedPart(folded));
@@ -144,7 +161,8 @@ export const appendCases: readonly Case[] = [
   },
   {
     id: "append/sent-twice",
-    sentence: "Idempotency follows: after `OUTCOME_UNKNOWN` the same bytes are sent again; on a conflict the lines after the first attempt's `expect` are searched for its own `op`.",
+    sentence:
+      "Idempotency follows: after `OUTCOME_UNKNOWN` the same bytes are sent again; on a conflict the lines after the first attempt's `expect` are searched for its own `op`.",
     async run({ backend, open }) {
       const log = await startSession(backend);
       const expect = log.position;
@@ -167,8 +185,12 @@ export const appendCases: readonly Case[] = [
       await append(backend, log, message("one"));
       for (const node of [backend, await open()]) {
         const ref = { id: log.ref.id, incarnation: "another-life" };
-        await refused("INCARNATION_CHANGED", () => node.append(ref, { expect: stale.position, lines: stale.branch().add(message("lost")) }));
-        await refused("INCARNATION_CHANGED", () => node.append(ref, { expect: log.position, lines: log.branch().add(message("lost")), lease: { fence: 7, token: "x" } }));
+        await refused("INCARNATION_CHANGED", () =>
+          node.append(ref, { expect: stale.position, lines: stale.branch().add(message("lost")) }),
+        );
+        await refused("INCARNATION_CHANGED", () =>
+          node.append(ref, { expect: log.position, lines: log.branch().add(message("lost")), lease: { fence: 7, token: "x" } }),
+        );
       }
       await holds(backend, log);
     },
@@ -180,7 +202,13 @@ export const appendCases: readonly Case[] = [
       const log = await startSession(backend);
       const stale = log.branch();
       await takeLease(backend, log);
-      conflicting(await backend.append(log.ref, { expect: stale.position, lines: stale.branch().add(message("lost")), lease: { fence: 9, token: "none" } }));
+      conflicting(
+        await backend.append(log.ref, {
+          expect: stale.position,
+          lines: stale.branch().add(message("lost")),
+          lease: { fence: 9, token: "none" },
+        }),
+      );
       await holds(backend, log);
     },
   },
@@ -208,7 +236,9 @@ export const appendCases: readonly Case[] = [
       const log = await startSession(backend);
       const long = "x".repeat(backend.capabilities.maxLineBytes);
       const lines = log.branch().group([[message("short")], [message(long)], [message("short")]]);
-      await refused("LIMIT_EXCEEDED", () => backend.append(log.ref, { expect: log.position, lines, acquire: { fence: 1, token: "t", holder: "kit", ttlMs: 60_000 } }));
+      await refused("LIMIT_EXCEEDED", () =>
+        backend.append(log.ref, { expect: log.position, lines, acquire: { fence: 1, token: "t", holder: "kit", ttlMs: 60_000 } }),
+      );
       const head = await holds(await open(), log);
       assert.equal(head.lease, undefined);
       assert.equal(head.fence, 0);
@@ -221,7 +251,9 @@ export const appendCases: readonly Case[] = [
       const log = await startSession(backend);
       const skipping = log.branch();
       skipping.add(message("left out"));
-      await refused(["ENTRY_CORRUPT", "INVALID_INPUT"], () => backend.append(log.ref, { expect: log.position, lines: skipping.add(message("gap before it")) }));
+      await refused(["ENTRY_CORRUPT", "INVALID_INPUT"], () =>
+        backend.append(log.ref, { expect: log.position, lines: skipping.add(message("gap before it")) }),
+      );
       const half = log.branch();
       const good = half.add(message("good"));
       half.add(message("left out"));
@@ -236,7 +268,9 @@ export const appendCases: readonly Case[] = [
     sentence: "Throws `SESSION_NOT_FOUND`.",
     async run({ backend }) {
       const log = createLog();
-      await refused("SESSION_NOT_FOUND", () => backend.append(log.ref, { expect: log.position, lines: log.branch().add(message("to nobody")) }));
+      await refused("SESSION_NOT_FOUND", () =>
+        backend.append(log.ref, { expect: log.position, lines: log.branch().add(message("to nobody")) }),
+      );
       await refused("SESSION_NOT_FOUND", () => backend.head(log.ref.id));
       await refused("SESSION_NOT_FOUND", () => readLines(backend, log.ref));
       await refused("SESSION_NOT_FOUND", () => backend.find(log.ref, { op: "u:1" }));
@@ -272,7 +306,10 @@ export const appendCases: readonly Case[] = [
       assert.deepEqual(Buffer.from(head.keys ?? []), Buffer.from(keys));
       const other = await open();
       expect = log.position;
-      assert.deepEqual(Buffer.from(written(await other.append(log.ref, { expect, lines: log.add(message("two")) })).keys ?? []), Buffer.from(keys));
+      assert.deepEqual(
+        Buffer.from(written(await other.append(log.ref, { expect, lines: log.add(message("two")) })).keys ?? []),
+        Buffer.from(keys),
+      );
       const stale = { expect, lines: log.branch().add(message("lost")), keys: Uint8Array.from([1]) };
       conflicting(await other.append(log.ref, stale));
       assert.deepEqual(Buffer.from((await backend.head(log.ref.id)).keys ?? []), Buffer.from(keys));
@@ -293,9 +330,13 @@ export const appendCases: readonly Case[] = [
     id: "append/sessions-apart",
     sentence: "A session is an append-only log of immutable entries: what is appended to one is not seen in another.",
     async run({ backend }) {
-      const logs = await Promise.all(Array.from({ length: 12 }, (_, i) => startSession(backend, { agentName: i % 2 === 0 ? "even" : "odd" })));
+      const logs = await Promise.all(
+        Array.from({ length: 12 }, (_, i) => startSession(backend, { agentName: i % 2 === 0 ? "even" : "odd" })),
+      );
       for (let round = 0; round < 4; round++) {
-        await Promise.all(logs.map((log, i) => append(backend, log, message(`session ${i} round ${round}`), turn("start", 0, log.position.seq + 2))));
+        await Promise.all(
+          logs.map((log, i) => append(backend, log, message(`session ${i} round ${round}`), turn("start", 0, log.position.seq + 2))),
+        );
       }
       for (const log of logs) await holds(backend, log);
     },

@@ -13,7 +13,10 @@ async function rebase(backend: SessionBackend, log: LogBuilder, text: string): P
   let head = await backend.head(log.ref.id);
   for (let attempt = 0; attempt < 1000; attempt++) {
     const next = continueLog(head, namesSync(backend));
-    const answer = await backend.append(log.ref, { expect: next.position, lines: next.add(message(text, { op: text }), message(`${text}, second line`)) });
+    const answer = await backend.append(log.ref, {
+      expect: next.position,
+      lines: next.add(message(text, { op: text }), message(`${text}, second line`)),
+    });
     if ("head" in answer) return;
     head = answer.conflict;
   }
@@ -34,7 +37,9 @@ export const concurrencyCases: readonly Case[] = [
           rival.add(message(`round ${round} writer ${i}`), message("and its second line"));
           return rival;
         });
-        const answers = await Promise.all(rivals.map((rival, i) => (nodes[i % 2] as SessionBackend).append(log.ref, { expect, lines: rival.lines.slice(expect.seq + 1) })));
+        const answers = await Promise.all(
+          rivals.map((rival, i) => (nodes[i % 2] as SessionBackend).append(log.ref, { expect, lines: rival.lines.slice(expect.seq + 1) })),
+        );
         const winners = rivals.filter((_, i) => "head" in (answers[i] ?? {}));
         assert.equal(winners.length, 1, `${winners.length} appends won round ${round}`);
         const winner = winners[0] as LogBuilder;
@@ -54,9 +59,11 @@ export const concurrencyCases: readonly Case[] = [
       const log = await startSession(backend);
       const nodes = [backend, await open()];
       const texts = Array.from({ length: WRITERS }, (_, writer) => Array.from({ length: 6 }, (__, i) => `writer ${writer} line ${i}`));
-      await Promise.all(texts.map(async (own, writer) => {
-        for (const text of own) await rebase(nodes[writer % 2] as SessionBackend, log, text);
-      }));
+      await Promise.all(
+        texts.map(async (own, writer) => {
+          for (const text of own) await rebase(nodes[writer % 2] as SessionBackend, log, text);
+        }),
+      );
       for (const node of nodes) {
         const { lines } = await verifyLog(node, log.ref);
         assert.equal(lines.length, 1 + WRITERS * 6 * 2);
@@ -141,7 +148,11 @@ export const concurrencyCases: readonly Case[] = [
         work.push(promise);
       };
       for (let i = 0; i < 20; i++) {
-        begin(other.append(log.ref, { expect: stale.position, lines: stale.branch().add(message(`stale ${i}`)) }).then((answer) => assert.ok("conflict" in answer)));
+        begin(
+          other
+            .append(log.ref, { expect: stale.position, lines: stale.branch().add(message(`stale ${i}`)) })
+            .then((answer) => assert.ok("conflict" in answer)),
+        );
         begin(readLines(other, log.ref).then((lines) => verifyLines(log.ref, lines)));
         const expect = log.position;
         written(await backend.append(log.ref, { expect, lines: log.add(message(`number ${i}`)) }));

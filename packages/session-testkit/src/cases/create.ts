@@ -12,7 +12,12 @@ export const createCases: readonly Case[] = [
     id: "create/header",
     sentence: "create: first line the header. The state of a session after its last line is a fold over the lines.",
     async run({ backend, open }) {
-      const log = createLog({ agentName: "helper", userId: "ada", tenantId: "acme", metadata: { colour: "blue", deep: { list: [1, null, "x"] } } });
+      const log = createLog({
+        agentName: "helper",
+        userId: "ada",
+        tenantId: "acme",
+        metadata: { colour: "blue", deep: { list: [1, null, "x"] } },
+      });
       const { head, created } = await backend.create(creating(log));
       assert.equal(created, true);
       assert.deepEqual(foldedPart(head), foldedPart(fold(undefined, log.lines[0] as Buffer)));
@@ -63,8 +68,14 @@ export const createCases: readonly Case[] = [
       async function* watched(): AsyncGenerator<Uint8Array> {
         for (const line of log.lines) {
           yield line;
-          await other.head(log.ref.id).then((head) => seen.push(head), (error: unknown) => assert.ok(isAixgoError(error, "SESSION_NOT_FOUND"), String(error)));
-          await readLines(other, log.ref).then(() => assert.fail("a log can be read before it is created"), (error: unknown) => assert.ok(isAixgoError(error, "SESSION_NOT_FOUND"), String(error)));
+          await other.head(log.ref.id).then(
+            (head) => seen.push(head),
+            (error: unknown) => assert.ok(isAixgoError(error, "SESSION_NOT_FOUND"), String(error)),
+          );
+          await readLines(other, log.ref).then(
+            () => assert.fail("a log can be read before it is created"),
+            (error: unknown) => assert.ok(isAixgoError(error, "SESSION_NOT_FOUND"), String(error)),
+          );
           assert.deepEqual((await other.list({})).items, []);
         }
       }

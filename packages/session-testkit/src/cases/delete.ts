@@ -106,9 +106,13 @@ export const deleteCases: readonly Case[] = [
       for (let round = 0; round < 5; round++) {
         const log = await startSession(backend);
         const { errors } = await outcomes<unknown>([
-          ...Array.from({ length: 4 }, (_, i) => (i % 2 === 0 ? backend : other).append(log.ref, { expect: log.position, lines: log.branch().add(message(`late ${i}`)) })),
+          ...Array.from({ length: 4 }, (_, i) =>
+            (i % 2 === 0 ? backend : other).append(log.ref, { expect: log.position, lines: log.branch().add(message(`late ${i}`)) }),
+          ),
           other.delete(log.ref),
-          ...Array.from({ length: 4 }, (_, i) => (i % 2 === 0 ? backend : other).append(log.ref, { expect: log.position, lines: log.branch().add(message(`later ${i}`)) })),
+          ...Array.from({ length: 4 }, (_, i) =>
+            (i % 2 === 0 ? backend : other).append(log.ref, { expect: log.position, lines: log.branch().add(message(`later ${i}`)) }),
+          ),
         ]);
         for (const error of errors) assert.ok(isAixgoError(error, "SESSION_DELETED"), String(error));
         await isGone(backend, log);

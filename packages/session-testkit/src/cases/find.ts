@@ -20,7 +20,8 @@ export const findCases: readonly Case[] = [
         assert.equal(await node.find(log.ref, { op: "u:one" }), 2);
         assert.equal(await node.find(log.ref, { op: "t:two" }), 153);
         assert.equal(await node.find(log.ref, { op: "t:three" }), 154);
-        for (const op of ["u:on", "u:one2", "one", "", "t:", "U:ONE"]) assert.equal(await node.find(log.ref, { op }), undefined, `find ${op}`);
+        for (const op of ["u:on", "u:one2", "one", "", "t:", "U:ONE"])
+          assert.equal(await node.find(log.ref, { op }), undefined, `find ${op}`);
       }
     },
   },
@@ -55,7 +56,8 @@ export const findCases: readonly Case[] = [
   },
   {
     id: "find/not-in-data",
-    sentence: "They may read the envelope (all before `,\"data\":`): what looks like one within the data, or is the other kind, is not found.",
+    sentence:
+      'They may read the envelope (all before `,"data":`): what looks like one within the data, or is the other kind, is not found.',
     async run({ backend }) {
       const log = await startSession(backend);
       const decoy = { op: "u:decoy", id: "decoy-entry", seq: 7, text: '"op":"u:decoy","id":"decoy-entry"' };
@@ -79,7 +81,8 @@ export const findCases: readonly Case[] = [
       for (const op of ops) await append(backend, log, message(op, { op }));
       for (const node of [backend, await open()]) {
         for (const [i, op] of ops.entries()) assert.equal(await node.find(log.ref, { op }), i + 1, `find ${JSON.stringify(op)}`);
-        for (const op of ["a", "b", "a\\\\b", "constructor", "u:%"]) assert.equal(await node.find(log.ref, { op }), undefined, `find ${op}`);
+        for (const op of ["a", "b", "a\\\\b", "constructor", "u:%"])
+          assert.equal(await node.find(log.ref, { op }), undefined, `find ${op}`);
       }
     },
   },

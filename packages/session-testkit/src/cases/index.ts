@@ -14,6 +14,16 @@ import { rewriteCases } from "./rewrite.ts";
 
 /** Every case, in the order in which they run. */
 export const cases: readonly Case[] = [
-  ...lifecycleCases, ...createCases, ...appendCases, ...concurrencyCases, ...leaseCases, ...readCases,
-  ...findCases, ...listCases, ...keyCases, ...deleteCases, ...rewriteCases, ...processCases,
+  ...lifecycleCases,
+  ...createCases,
+  ...appendCases,
+  ...concurrencyCases,
+  ...leaseCases,
+  ...readCases,
+  ...findCases,
+  ...listCases,
+  ...keyCases,
+  ...deleteCases,
+  ...rewriteCases,
+  ...processCases,
 ];

@@ -7,7 +7,8 @@ import { createLog, message } from "../harness/log-builder.ts";
 import { append, creating, creatingAs, failingLines, startSession } from "../harness/start-session.ts";
 import { verifyLog } from "../harness/verify-log.ts";
 
-const UNIQUE = "Unique keys `(tenant, agent, key)`: the key record is written first and names the id, then the log is created with that id.";
+const UNIQUE =
+  "Unique keys `(tenant, agent, key)`: the key record is written first and names the id, then the log is created with that id.";
 const ONE = "With a key: concurrent creators get one session.";
 const UNFINISHED = "An unfinished create is completed by the next caller, for whose id `lines` is called.";
 const FREED = "Delete: tombstone first, then the key if it still names this id.";
@@ -44,7 +45,10 @@ export const keyCases: readonly Case[] = [
         const rival = creatingAs({ key: "user:ada" }, "get");
         const { head, created } = await node.create(rival);
         assert.equal(created, false);
-        assert.deepEqual({ id: head.id, incarnation: head.incarnation, seq: head.seq, hash: head.hash }, { id: first.head.id, incarnation: first.head.incarnation, seq: first.head.seq, hash: first.head.hash });
+        assert.deepEqual(
+          { id: head.id, incarnation: head.incarnation, seq: head.seq, hash: head.hash },
+          { id: first.head.id, incarnation: first.head.incarnation, seq: first.head.seq, hash: first.head.hash },
+        );
         await refused("SESSION_NOT_FOUND", () => node.head(rival.ref.id));
       }
       assert.equal((await backend.list({})).items.length, 1);
@@ -67,10 +71,27 @@ export const keyCases: readonly Case[] = [
     sentence: UNIQUE,
     async run({ backend, open }) {
       const places = [
-        { key: "k" }, { key: "K" }, { key: "k " }, { key: "k", agentName: "other" }, { key: "k", tenantId: "acme" }, { key: "k", tenantId: "zeta" },
+        { key: "k" },
+        { key: "K" },
+        { key: "k " },
+        { key: "k", agentName: "other" },
+        { key: "k", tenantId: "acme" },
+        { key: "k", tenantId: "zeta" },
         // Joined by a separator, these would be one.
-        { key: "agent:x" }, { key: "x", tenantId: "agent" }, { key: "agent/x" }, { key: "agent.x" }, { key: "agent\u0000x" }, { key: '","x' },
-        { key: "user:é" }, { key: "user:e\u0301" }, { key: "../k" }, { key: "k/../../x" }, { key: "x".repeat(512) }, { key: "x".repeat(511) }, { key: "__proto__" }, { key: "\u{1F99C}\u2028" },
+        { key: "agent:x" },
+        { key: "x", tenantId: "agent" },
+        { key: "agent/x" },
+        { key: "agent.x" },
+        { key: "agent\u0000x" },
+        { key: '","x' },
+        { key: "user:é" },
+        { key: "user:e\u0301" },
+        { key: "../k" },
+        { key: "k/../../x" },
+        { key: "x".repeat(512) },
+        { key: "x".repeat(511) },
+        { key: "__proto__" },
+        { key: "\u{1F99C}\u2028" },
       ];
       const ids = new Map<string, object>();
       for (const place of places) {
@@ -101,7 +122,9 @@ export const keyCases: readonly Case[] = [
       const nodes = [backend, await open()];
       for (let round = 0; round < 4; round++) {
         const key = `user:${round}`;
-        const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key }, "get"))));
+        const answers = await Promise.all(
+          Array.from({ length: 20 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key }, "get"))),
+        );
         const ids = new Set(answers.map(({ head }) => `${head.id} ${head.incarnation}`));
         assert.equal(ids.size, 1, `20 creators of one key got ${ids.size} sessions`);
         assert.equal(answers.filter(({ created }) => created).length, 1, "not exactly one of 20 creators created the session");
@@ -115,10 +138,15 @@ export const keyCases: readonly Case[] = [
     sentence: "Unique keys `(tenant, agent, key)`; taken and no `onKey`: `KEY_EXISTS`.",
     async run({ backend, open }) {
       const nodes = [backend, await open()];
-      const { values, errors } = await outcomes(Array.from({ length: 12 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key: "k" }))));
+      const { values, errors } = await outcomes(
+        Array.from({ length: 12 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key: "k" }))),
+      );
       assert.equal(values.length, 1, `${values.length} creators got one key`);
       for (const error of errors) assert.ok(isAixgoError(error, "KEY_EXISTS"), String(error));
-      assert.deepEqual((await backend.list({})).items.map(({ id }) => id), [values[0]?.head.id]);
+      assert.deepEqual(
+        (await backend.list({})).items.map(({ id }) => id),
+        [values[0]?.head.id],
+      );
     },
   },
   {
@@ -155,8 +183,12 @@ export const keyCases: readonly Case[] = [
     async run({ backend, open }) {
       const nodes = [backend, await open()];
       const failing = createLog({ key: "k" });
-      await assert.rejects(backend.create({ ...creating(failing, "get"), lines: () => failingLines(failing.lines, new Error("the creator died")) }));
-      const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key: "k" }, "get"))));
+      await assert.rejects(
+        backend.create({ ...creating(failing, "get"), lines: () => failingLines(failing.lines, new Error("the creator died")) }),
+      );
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key: "k" }, "get"))),
+      );
       assert.equal(new Set(answers.map(({ head }) => `${head.id} ${head.incarnation}`)).size, 1);
       assert.equal(answers.filter(({ created }) => created).length, 1);
       assert.equal((await backend.list({})).items.length, 1);
@@ -193,7 +225,9 @@ export const keyCases: readonly Case[] = [
       const old = await startSession(backend, { key: "k" });
       const failing = createLog({ key: "k" });
       failing.add(message("one"));
-      await assert.rejects(backend.create({ ...creating(failing, "take"), lines: () => failingLines(failing.lines, new Error("the creator died")) }));
+      await assert.rejects(
+        backend.create({ ...creating(failing, "take"), lines: () => failingLines(failing.lines, new Error("the creator died")) }),
+      );
       await holds(backend, old);
       // A store that names the key's new session first has promised it to the next caller; one that writes all at once has not.
       const { head, created } = await (await open()).create(creatingAs({ key: "k" }, "get"));
@@ -208,10 +242,15 @@ export const keyCases: readonly Case[] = [
     async run({ backend, open }) {
       const old = await startSession(backend, { key: "k" });
       const nodes = [backend, await open()];
-      const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key: "k" }, "take"))));
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, (_, i) => (nodes[i % 2] as SessionBackend).create(creatingAs({ key: "k" }, "take"))),
+      );
       const last = await holder(backend, { key: "k" });
       assert.notEqual(last, old.ref.id);
-      assert.ok(answers.some(({ head }) => head.id === last), "the key belongs to nobody who took it");
+      assert.ok(
+        answers.some(({ head }) => head.id === last),
+        "the key belongs to nobody who took it",
+      );
       assert.equal(await holder(nodes[1] as SessionBackend, { key: "k" }), last);
       for (const { head } of answers) await verifyLog(backend, head);
     },

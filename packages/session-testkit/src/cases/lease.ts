@@ -8,7 +8,8 @@ import { append, LONG_MS, startSession, takeLease } from "../harness/start-sessi
 const SHORT_MS = 40;
 const FENCED = "`append` is fenced (fence and token equal the lease record that lies in the same row or key as the head).";
 const ACQUIRE = "A live lease, or a fence other than the record's + 1, is a conflict.";
-const EXPIRY = "Released by time, by the store's clock; the record outlives its expiry, and an expired lease that nobody took may still write.";
+const EXPIRY =
+  "Released by time, by the store's clock; the record outlives its expiry, and an expired lease that nobody took may still write.";
 
 /** An append that wants the lease; the builder is left as it was. */
 function taking(log: LogBuilder, fence: number, token: string, ttlMs: number = LONG_MS): Parameters<SessionBackend["append"]>[1] {
@@ -23,7 +24,9 @@ function under(log: LogBuilder, lease: Pick<Lease, "fence" | "token">): Paramete
 
 async function end(backend: SessionBackend, log: LogBuilder, lease: Pick<Lease, "fence" | "token">): Promise<void> {
   const expect = log.position;
-  const head = written(await backend.append(log.ref, { expect, lines: log.add(message("the answer"), turn("end", lease.fence, 1)), lease, release: true }));
+  const head = written(
+    await backend.append(log.ref, { expect, lines: log.add(message("the answer"), turn("end", lease.fence, 1)), lease, release: true }),
+  );
   assert.equal(head.lease, undefined, "the lease is still shown after its release");
 }
 
@@ -38,7 +41,8 @@ async function expired(backend: SessionBackend, log: LogBuilder): Promise<void> 
 export const leaseCases: readonly Case[] = [
   {
     id: "lease/taken-by-append",
-    sentence: "Lease: taken only by the append that writes a turn's start (the caller names `fence = head.fence + 1` and a token), so taking it moves `seq`.",
+    sentence:
+      "Lease: taken only by the append that writes a turn's start (the caller names `fence = head.fence + 1` and a token), so taking it moves `seq`.",
     async run({ backend, open }) {
       const log = await startSession(backend);
       await takeLease(backend, log, { token: "secret-of-the-holder" });
@@ -135,7 +139,9 @@ export const leaseCases: readonly Case[] = [
       const other = await open();
       for (const node of [other, backend, other]) {
         const expect = log.position;
-        const head = written(await node.append(log.ref, { expect, lines: log.add(message("under the lease", { turn: 1, fence: 1 })), lease }));
+        const head = written(
+          await node.append(log.ref, { expect, lines: log.add(message("under the lease", { turn: 1, fence: 1 })), lease }),
+        );
         assert.equal(head.lease?.fence, 1);
       }
       await end(other, log, lease);
@@ -178,7 +184,8 @@ export const leaseCases: readonly Case[] = [
   },
   {
     id: "lease/others-may-append",
-    sentence: "An append without a lease is refused by the session layer when the head it builds on shows a live one: the store itself takes it (checkpoints, metadata).",
+    sentence:
+      "An append without a lease is refused by the session layer when the head it builds on shows a live one: the store itself takes it (checkpoints, metadata).",
     async run({ backend, open }) {
       const log = await startSession(backend);
       const lease = await takeLease(backend, log);
@@ -245,7 +252,9 @@ export const leaseCases: readonly Case[] = [
       await takeLease(backend, log, { ttlMs: SHORT_MS });
       const nodes = [backend, await open()];
       await expired(backend, log);
-      const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => (nodes[i % 2] as SessionBackend).append(log.ref, taking(log, 2, `rival-${i}`))));
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, (_, i) => (nodes[i % 2] as SessionBackend).append(log.ref, taking(log, 2, `rival-${i}`))),
+      );
       const winners = answers.flatMap((answer, i) => ("head" in answer ? [i] : []));
       assert.equal(winners.length, 1, `${winners.length} of ten took over one lease`);
       await backend.renew(log.ref, { fence: 2, token: `rival-${winners[0]}` }, LONG_MS);

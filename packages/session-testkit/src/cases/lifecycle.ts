@@ -14,7 +14,10 @@ export const lifecycleCases: readonly Case[] = [
       assert.ok(backend.name.length > 0);
       assert.ok(["process", "host", "cluster"].includes(capabilities.sharedBy));
       assert.ok(["memory", "os", "disk", "quorum"].includes(capabilities.durability));
-      assert.ok(Number.isSafeInteger(capabilities.maxLineBytes) && capabilities.maxLineBytes >= 256 * 1024, "maxLineBytes is no whole number of at least 256 KiB");
+      assert.ok(
+        Number.isSafeInteger(capabilities.maxLineBytes) && capabilities.maxLineBytes >= 256 * 1024,
+        "maxLineBytes is no whole number of at least 256 KiB",
+      );
       assert.ok(capabilities.indexedMetadata.every((key) => typeof key === "string"));
       assert.equal(typeof capabilities.ttl, "boolean");
       assert.deepEqual((await open()).capabilities, capabilities);
@@ -38,7 +41,9 @@ export const lifecycleCases: readonly Case[] = [
       await refused("BACKEND_CLOSED", () => node.list({}));
       await refused("BACKEND_CLOSED", () => node.renew(log.ref, lease, 1000));
       await refused("BACKEND_CLOSED", () => node.cancel(log.ref, "stop"));
-      await refused("BACKEND_CLOSED", () => node.rewrite(log.ref, { expect: log.position, next: { id: log.ref.id, incarnation: "next" }, lines: linesFrom([]) }));
+      await refused("BACKEND_CLOSED", () =>
+        node.rewrite(log.ref, { expect: log.position, next: { id: log.ref.id, incarnation: "next" }, lines: linesFrom([]) }),
+      );
       await refused("BACKEND_CLOSED", () => node.delete(log.ref));
       const never = await open();
       await never.close();
@@ -49,7 +54,8 @@ export const lifecycleCases: readonly Case[] = [
   },
   {
     id: "backend/opened-again",
-    sentence: "When it resolves, the lines are as durable as the backend declares: a store that is opened again holds what was acknowledged.",
+    sentence:
+      "When it resolves, the lines are as durable as the backend declares: a store that is opened again holds what was acknowledged.",
     async run({ backend, open }) {
       const log = await startSession(backend, { key: "k", metadata: { topic: "birds" } });
       await append(backend, log, message("one", { op: "u:1" }), message("two"));

@@ -27,7 +27,11 @@ function idsOf(logs: readonly LogBuilder[]): string[] {
 }
 
 /** All pages of a query, one after the other; `between` runs after each. */
-async function pages(backend: SessionBackend, query: SessionQuery, between?: (page: readonly SessionInfo[]) => Promise<void>): Promise<SessionInfo[][]> {
+async function pages(
+  backend: SessionBackend,
+  query: SessionQuery,
+  between?: (page: readonly SessionInfo[]) => Promise<void>,
+): Promise<SessionInfo[][]> {
   const all: SessionInfo[][] = [];
   let cursor: string | undefined;
   do {
@@ -59,7 +63,10 @@ export const listCases: readonly Case[] = [
     id: "list/newest-first",
     sentence: "List: newest update first.",
     async run({ backend, open }) {
-      const logs = await sessions(backend, Array.from({ length: 8 }, (_, i) => ({ agentName: `agent-${i % 3}` })));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 8 }, (_, i) => ({ agentName: `agent-${i % 3}` })),
+      );
       const other = await open();
       for (const node of [backend, other]) assert.deepEqual(await listed(node, {}), idsOf(logs).reverse());
       await append(backend, logs[2] as LogBuilder, message("touched", { timestamp: at(20) }));
@@ -72,7 +79,10 @@ export const listCases: readonly Case[] = [
     id: "list/by-id",
     sentence: "List: newest update first or by id: stable, for sweeps.",
     async run({ backend, open }) {
-      const logs = await sessions(backend, Array.from({ length: 9 }, () => ({})));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 9 }, () => ({})),
+      );
       const ids = idsOf(logs).sort();
       await append(backend, logs[0] as LogBuilder, message("touched", { timestamp: at(99) }));
       for (const node of [backend, await open()]) {
@@ -85,7 +95,13 @@ export const listCases: readonly Case[] = [
     id: "list/info",
     sentence: "Head, counters and index follow from the lines.",
     async run({ backend, open }) {
-      const log = await startSession(backend, { agentName: "helper", userId: "ada", tenantId: "acme", key: "k", metadata: { a: { b: [1] } } });
+      const log = await startSession(backend, {
+        agentName: "helper",
+        userId: "ada",
+        tenantId: "acme",
+        key: "k",
+        metadata: { a: { b: [1] } },
+      });
       await append(backend, log, message("one"), message("two"));
       for (const node of [backend, await open()]) {
         const { items } = await node.list({});
@@ -101,12 +117,22 @@ export const listCases: readonly Case[] = [
     id: "list/pages",
     sentence: ONCE,
     async run({ backend, open }) {
-      const logs = await sessions(backend, Array.from({ length: 11 }, () => ({})));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 11 }, () => ({})),
+      );
       for (const node of [backend, await open()]) {
         for (const limit of [1, 2, 5, 10, 11, 12]) {
           const all = await pages(node, { limit });
-          assert.deepEqual(all.flat().map(({ id }) => id), idsOf(logs).reverse());
-          assert.deepEqual(all.map(({ length }) => length), Array.from({ length: Math.ceil(11 / limit) }, (_, i) => Math.min(limit, 11 - i * limit)), `pages of ${limit}`);
+          assert.deepEqual(
+            all.flat().map(({ id }) => id),
+            idsOf(logs).reverse(),
+          );
+          assert.deepEqual(
+            all.map(({ length }) => length),
+            Array.from({ length: Math.ceil(11 / limit) }, (_, i) => Math.min(limit, 11 - i * limit)),
+            `pages of ${limit}`,
+          );
         }
       }
     },
@@ -115,7 +141,10 @@ export const listCases: readonly Case[] = [
     id: "list/same-time",
     sentence: ONCE,
     async run({ backend }) {
-      const logs = await sessions(backend, Array.from({ length: 9 }, () => ({ startedAt: START })));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 9 }, () => ({ startedAt: START })),
+      );
       for (const limit of [1, 2, 4]) assert.deepEqual((await listed(backend, { limit })).sort(), idsOf(logs).sort());
     },
   },
@@ -123,7 +152,10 @@ export const listCases: readonly Case[] = [
     id: "list/updated-meanwhile",
     sentence: ONCE,
     async run({ backend, open }) {
-      const logs = await sessions(backend, Array.from({ length: 12 }, () => ({})));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 12 }, () => ({})),
+      );
       const other = await open();
       const touched = logs.slice(0, 4);
       let minute = 100;
@@ -144,19 +176,29 @@ export const listCases: readonly Case[] = [
     id: "list/shown-once",
     sentence: "Keyset cursors: a session shown on a page and then updated moves before the cursor, not behind it.",
     async run({ backend }) {
-      const logs = await sessions(backend, Array.from({ length: 6 }, () => ({})));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 6 }, () => ({})),
+      );
       let minute = 100;
       const seen = await pages(backend, { limit: 2 }, async (page) => {
-        for (const { id } of page) await append(backend, logs.find(({ ref }) => ref.id === id) as LogBuilder, message("touched", { timestamp: at(minute++) }));
+        for (const { id } of page)
+          await append(backend, logs.find(({ ref }) => ref.id === id) as LogBuilder, message("touched", { timestamp: at(minute++) }));
       });
-      assert.deepEqual(seen.flat().map(({ id }) => id), idsOf(logs).reverse());
+      assert.deepEqual(
+        seen.flat().map(({ id }) => id),
+        idsOf(logs).reverse(),
+      );
     },
   },
   {
     id: "list/deleted-meanwhile",
     sentence: ONCE,
     async run({ backend }) {
-      const logs = await sessions(backend, Array.from({ length: 8 }, () => ({})));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 8 }, () => ({})),
+      );
       const rest = idsOf(logs);
       const first = await backend.list({ limit: 3, order: "updated" });
       // The session that the cursor points at goes.
@@ -164,7 +206,10 @@ export const listCases: readonly Case[] = [
       await backend.delete((logs.find(({ ref }) => ref.id === gone) as LogBuilder).ref);
       assert.ok(first.nextCursor !== undefined);
       const second = await backend.list({ limit: 5, cursor: first.nextCursor });
-      assert.deepEqual(second.items.map(({ id }) => id), rest.slice(0, 5).reverse());
+      assert.deepEqual(
+        second.items.map(({ id }) => id),
+        rest.slice(0, 5).reverse(),
+      );
       assert.equal(second.nextCursor, undefined);
     },
   },
@@ -172,18 +217,44 @@ export const listCases: readonly Case[] = [
     id: "list/tenant-and-user",
     sentence: FILTERS,
     async run({ backend, open }) {
-      const who = [["acme", "ada"], ["acme", "bob"], ["zeta", "ada"], [undefined, "ada"], ["acme", undefined], [undefined, undefined]] as const;
-      const logs = await sessions(backend, Array.from({ length: 18 }, (_, i) => {
-        const [tenantId, userId] = who[i % 6] as (typeof who)[number];
-        return { ...(tenantId === undefined ? undefined : { tenantId }), ...(userId === undefined ? undefined : { userId }), agentName: i < 9 ? "first" : "second" };
-      }));
+      const who = [
+        ["acme", "ada"],
+        ["acme", "bob"],
+        ["zeta", "ada"],
+        [undefined, "ada"],
+        ["acme", undefined],
+        [undefined, undefined],
+      ] as const;
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 18 }, (_, i) => {
+          const [tenantId, userId] = who[i % 6] as (typeof who)[number];
+          return {
+            ...(tenantId === undefined ? undefined : { tenantId }),
+            ...(userId === undefined ? undefined : { userId }),
+            agentName: i < 9 ? "first" : "second",
+          };
+        }),
+      );
       const expected = (fits: (info: LogBuilder["info"]) => boolean): string[] => idsOf(logs.filter(({ info }) => fits(info))).reverse();
       for (const node of [backend, await open()]) {
         for (const limit of [1, 2, 50]) {
-          assert.deepEqual(await listed(node, { tenantId: "acme", limit }), expected((info) => info.tenantId === "acme"));
-          assert.deepEqual(await listed(node, { userId: "ada", limit }), expected((info) => info.userId === "ada"));
-          assert.deepEqual(await listed(node, { tenantId: "acme", userId: "ada", limit }), expected((info) => info.tenantId === "acme" && info.userId === "ada"));
-          assert.deepEqual(await listed(node, { agentName: "second", limit }), expected((info) => info.agentName === "second"));
+          assert.deepEqual(
+            await listed(node, { tenantId: "acme", limit }),
+            expected((info) => info.tenantId === "acme"),
+          );
+          assert.deepEqual(
+            await listed(node, { userId: "ada", limit }),
+            expected((info) => info.userId === "ada"),
+          );
+          assert.deepEqual(
+            await listed(node, { tenantId: "acme", userId: "ada", limit }),
+            expected((info) => info.tenantId === "acme" && info.userId === "ada"),
+          );
+          assert.deepEqual(
+            await listed(node, { agentName: "second", limit }),
+            expected((info) => info.agentName === "second"),
+          );
           assert.deepEqual(await listed(node, { tenantId: "zeta", userId: "bob", limit }), []);
         }
         assert.deepEqual(await listed(node, { userId: "ad" }), []);
@@ -195,11 +266,18 @@ export const listCases: readonly Case[] = [
     id: "list/filter-before-page",
     sentence: FILTERS,
     async run({ backend }) {
-      const logs = await sessions(backend, Array.from({ length: 30 }, (_, i) => ({ tenantId: i % 10 === 0 ? "rare" : "common", userId: i % 10 === 0 ? "ada" : "bob" })));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 30 }, (_, i) => ({ tenantId: i % 10 === 0 ? "rare" : "common", userId: i % 10 === 0 ? "ada" : "bob" })),
+      );
       const rare = idsOf(logs.filter(({ info }) => info.tenantId === "rare")).reverse();
       for (const query of [{ tenantId: "rare" }, { userId: "ada" }]) {
         const all = await pages(backend, { ...query, limit: 2 });
-        assert.deepEqual(all.map((page) => page.map(({ id }) => id)), [rare.slice(0, 2), rare.slice(2)], "pages are not filled with what matches");
+        assert.deepEqual(
+          all.map((page) => page.map(({ id }) => id)),
+          [rare.slice(0, 2), rare.slice(2)],
+          "pages are not filled with what matches",
+        );
       }
     },
   },
@@ -222,17 +300,25 @@ export const listCases: readonly Case[] = [
       const [declared] = backend.capabilities.indexedMetadata;
       for (const [key, scan] of [["undeclared", true], ...(declared === undefined ? [] : [[declared, false] as const])] as const) {
         const values: readonly Json[] = ["x", "X", 1, "1", true, null, { a: 1, b: [2] }, [1, 2]];
-        const logs = await sessions(backend, values.map((value, i) => ({ metadata: { [key]: value, [`${key}-other`]: i } })));
+        const logs = await sessions(
+          backend,
+          values.map((value, i) => ({ metadata: { [key]: value, [`${key}-other`]: i } })),
+        );
         const none = await startSession(backend);
         for (const node of [backend, await open()]) {
           for (const [i, value] of values.entries()) {
-            assert.deepEqual(await listed(node, { metadata: { [key]: value }, scan, limit: 2 }), [logs[i]?.ref.id], `metadata ${JSON.stringify(value)}`);
+            assert.deepEqual(
+              await listed(node, { metadata: { [key]: value }, scan, limit: 2 }),
+              [logs[i]?.ref.id],
+              `metadata ${JSON.stringify(value)}`,
+            );
           }
           assert.deepEqual(await listed(node, { metadata: { [key]: { b: [2], a: 1 } }, scan }), [logs[6]?.ref.id]);
           assert.deepEqual(await listed(node, { metadata: { [key]: { a: 1 } }, scan }), []);
           assert.deepEqual(await listed(node, { metadata: { [key]: "x", [`${key}-other`]: 0 }, scan: true }), [logs[0]?.ref.id]);
           assert.deepEqual(await listed(node, { metadata: { [key]: "x", [`${key}-other`]: 1 }, scan: true }), []);
-          for (const inherited of ["constructor", "toString"]) assert.deepEqual(await listed(node, { metadata: { [inherited]: null }, scan: true }), []);
+          for (const inherited of ["constructor", "toString"])
+            assert.deepEqual(await listed(node, { metadata: { [inherited]: null }, scan: true }), []);
         }
         for (const log of [...logs, none]) await backend.delete(log.ref);
       }
@@ -258,7 +344,10 @@ export const listCases: readonly Case[] = [
     id: "list/updated-range",
     sentence: "`updatedAfter`, `updatedBefore`: ISO 8601, exclusive.",
     async run({ backend }) {
-      const logs = await sessions(backend, Array.from({ length: 7 }, () => ({})));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 7 }, () => ({})),
+      );
       const ids = idsOf(logs);
       assert.deepEqual(await listed(backend, { updatedAfter: at(3) }), ids.slice(4).reverse());
       assert.deepEqual(await listed(backend, { updatedBefore: at(3) }), ids.slice(0, 3).reverse());
@@ -272,12 +361,22 @@ export const listCases: readonly Case[] = [
     id: "list/cursor-of-another-query",
     sentence: "`cursor`: of the page before, made by the same query.",
     async run({ backend, open }) {
-      await sessions(backend, Array.from({ length: 6 }, (_, i) => ({ tenantId: "acme", userId: i % 2 === 0 ? "ada" : "bob", agentName: "agent" })));
+      await sessions(
+        backend,
+        Array.from({ length: 6 }, (_, i) => ({ tenantId: "acme", userId: i % 2 === 0 ? "ada" : "bob", agentName: "agent" })),
+      );
       const { nextCursor: cursor } = await backend.list({ limit: 2, tenantId: "acme" });
       assert.ok(cursor !== undefined);
       const others: readonly SessionQuery[] = [
-        {}, { tenantId: "zeta" }, { tenantId: "acme", userId: "ada" }, { tenantId: "acme", agentName: "agent" }, { tenantId: "acme", order: "id" },
-        { tenantId: "acme", updatedAfter: at(-1) }, { tenantId: "acme", updatedBefore: at(99) }, { tenantId: "acme", metadata: { a: 1 }, scan: true }, { userId: "acme" },
+        {},
+        { tenantId: "zeta" },
+        { tenantId: "acme", userId: "ada" },
+        { tenantId: "acme", agentName: "agent" },
+        { tenantId: "acme", order: "id" },
+        { tenantId: "acme", updatedAfter: at(-1) },
+        { tenantId: "acme", updatedBefore: at(99) },
+        { tenantId: "acme", metadata: { a: 1 }, scan: true },
+        { userId: "acme" },
       ];
       const other = await open();
       for (const query of others) await refused("INVALID_OPTION", () => other.list({ ...query, limit: 2, cursor }));
@@ -299,11 +398,18 @@ export const listCases: readonly Case[] = [
     id: "list/limits",
     sentence: "`limit`: 1 to 1000, 50 by default.",
     async run({ backend }) {
-      const logs = await sessions(backend, Array.from({ length: 51 }, () => ({})));
-      for (const limit of [0, -1, 1001, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) await refused("INVALID_OPTION", () => backend.list({ limit }));
+      const logs = await sessions(
+        backend,
+        Array.from({ length: 51 }, () => ({})),
+      );
+      for (const limit of [0, -1, 1001, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
+        await refused("INVALID_OPTION", () => backend.list({ limit }));
       assert.equal((await backend.list({ limit: 1000 })).items.length, 51);
       assert.equal((await backend.list({ limit: 1 })).items.length, 1);
-      assert.deepEqual((await pages(backend, {})).map(({ length }) => length), [50, 1]);
+      assert.deepEqual(
+        (await pages(backend, {})).map(({ length }) => length),
+        [50, 1],
+      );
       assert.deepEqual(await listed(backend, {}), idsOf(logs).reverse());
     },
   },

@@ -28,7 +28,10 @@ async function withChildren(context: CaseContext, count: number, body: (children
 }
 
 /** How often each op stands in the log. */
-async function countOps({ open }: CaseContext, id: string): Promise<{ readonly ops: ReadonlyMap<string, number>; readonly length: number }> {
+async function countOps(
+  { open }: CaseContext,
+  id: string,
+): Promise<{ readonly ops: ReadonlyMap<string, number>; readonly length: number }> {
   const node = await open();
   const { lines } = await verifyLog(node, await node.head(id));
   const ops = new Map<string, number>();
@@ -61,7 +64,9 @@ export const processCases: readonly Case[] = [
     async run(context) {
       const { ref } = await startSession(context.backend);
       await withChildren(context, 3, async (children) => {
-        await Promise.all(children.map((child, i) => child.ask({ kind: "append", id: ref.id, tag: `child-${i}`, count: 40, batch: 1 + i })));
+        await Promise.all(
+          children.map((child, i) => child.ask({ kind: "append", id: ref.id, tag: `child-${i}`, count: 40, batch: 1 + i })),
+        );
         const { ops, length } = await countOps(context, ref.id);
         assert.equal(ops.size, 120);
         for (const child of children) for (const op of child.acked) assert.equal(ops.get(op), 1, `${op} is not there exactly once`);
@@ -78,7 +83,9 @@ export const processCases: readonly Case[] = [
       const acked: string[] = [];
       for (let round = 0; round < 3; round++) {
         await withChildren(context, 2, async (children) => {
-          const endless = children.map((child, i) => child.ask({ kind: "append", id: log.ref.id, tag: `round-${round}-child-${i}`, count: 1_000_000, batch: 3 }));
+          const endless = children.map((child, i) =>
+            child.ask({ kind: "append", id: log.ref.id, tag: `round-${round}-child-${i}`, count: 1_000_000, batch: 3 }),
+          );
           for (const one of endless) one.catch(() => undefined);
           await until("the children write", async () => children.every((child) => child.acked.length > 10), 30_000);
           await Promise.all(children.map((child) => child.kill()));
@@ -107,7 +114,13 @@ export const processCases: readonly Case[] = [
         assert.equal(head.lease?.holder, "child");
         const rival = continueLog(head);
         const { position: expect } = rival;
-        conflicting(await backend.append(ref, { expect, lines: rival.add(turn("start", 2, expect.seq + 1)), acquire: { fence: 2, token: "early", holder: "kit", ttlMs: 1000 } }));
+        conflicting(
+          await backend.append(ref, {
+            expect,
+            lines: rival.add(turn("start", 2, expect.seq + 1)),
+            acquire: { fence: 2, token: "early", holder: "kit", ttlMs: 1000 },
+          }),
+        );
         await refused("FENCED", () => backend.renew(ref, { fence: 1, token: "guessed" }, 1000));
         await child.ask({ kind: "renew", id: ref.id, fence: 1, token: "of-the-child", ttlMs: 500 });
         await child.kill();
@@ -116,14 +129,20 @@ export const processCases: readonly Case[] = [
       await until("the lease of a killed holder is taken over", async () => {
         const log = continueLog(await backend.head(ref.id));
         const { position: expect } = log;
-        const answer = await backend.append(ref, { expect, lines: log.add(turn("start", 2, expect.seq + 1)), acquire: { fence: 2, token: "of-the-heir", holder: "kit", ttlMs: 600_000 } });
+        const answer = await backend.append(ref, {
+          expect,
+          lines: log.add(turn("start", 2, expect.seq + 1)),
+          acquire: { fence: 2, token: "of-the-heir", holder: "kit", ttlMs: 600_000 },
+        });
         if ("head" in answer) fence = answer.head.fence;
         return "head" in answer;
       });
       assert.equal(fence, 2);
       const late = continueLog(await backend.head(ref.id));
       const { position: expect } = late;
-      await refused("FENCED", async () => (await context.open()).append(ref, { expect, lines: late.add(message("late")), lease: { fence: 1, token: "of-the-child" } }));
+      await refused("FENCED", async () =>
+        (await context.open()).append(ref, { expect, lines: late.add(message("late")), lease: { fence: 1, token: "of-the-child" } }),
+      );
       await verifyLog(backend, ref);
     },
   },
@@ -135,7 +154,9 @@ export const processCases: readonly Case[] = [
       await withChildren(context, 3, async (children) => {
         for (let round = 0; round < 5; round++) {
           const { ref } = await startSession(context.backend);
-          const answers = await Promise.allSettled(children.map((child, i) => child.ask({ kind: "hold", id: ref.id, token: `child-${i}`, ttlMs: 600_000 })));
+          const answers = await Promise.allSettled(
+            children.map((child, i) => child.ask({ kind: "hold", id: ref.id, token: `child-${i}`, ttlMs: 600_000 })),
+          );
           assert.equal(answers.filter(({ status }) => status === "fulfilled").length, 1, "not exactly one process got the lease");
           const { head } = await verifyLog(context.backend, ref);
           assert.equal(head.fence, 1);

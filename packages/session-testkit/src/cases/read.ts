@@ -17,7 +17,11 @@ const UNUSUAL = [
   '{"numbers":[1.0,1e2,-0,0.10,9007199254740993,1E+5]}',
   '{"spaces" :  [ 1 ,2 ],\t"twice":1,"twice":2,"10":"ten","9":"nine"}',
   '{"hash":"x","data":{"data":1},"seq":99,"__proto__":{"a":1}}',
-  '"a text"', "null", "0", "[]", '""',
+  '"a text"',
+  "null",
+  "0",
+  "[]",
+  '""',
 ];
 
 export const readCases: readonly Case[] = [
@@ -27,7 +31,13 @@ export const readCases: readonly Case[] = [
     async run({ backend, open }) {
       const log = createLog();
       log.group(UNUSUAL.map((rawData) => [{ type: "message", rawData }]));
-      await backend.create({ ref: log.ref, info: log.info, async *lines() { yield* log.lines; } });
+      await backend.create({
+        ref: log.ref,
+        info: log.info,
+        async *lines() {
+          yield* log.lines;
+        },
+      });
       for (const rawData of UNUSUAL) await append(backend, log, { type: "message", rawData });
       await append(backend, log, ...UNUSUAL.map((rawData) => ({ type: "message", rawData })));
       await holds(backend, log);
@@ -93,7 +103,11 @@ export const readCases: readonly Case[] = [
       for (const node of [backend, other]) {
         for (const [range, expected] of cases) {
           const lines = await readLines(node, log.ref, range);
-          assert.deepEqual(lines, expected.map((seq) => log.lines[seq]), `read ${JSON.stringify(range)}`);
+          assert.deepEqual(
+            lines,
+            expected.map((seq) => log.lines[seq]),
+            `read ${JSON.stringify(range)}`,
+          );
         }
       }
     },
@@ -103,7 +117,14 @@ export const readCases: readonly Case[] = [
     sentence: RANGE,
     async run({ backend }) {
       const log = await startSession(backend, { history: [message("one")] });
-      for (const range of [{ from: 2 }, { from: 400, to: 500 }, { from: 2, reverse: true }, { from: 1, to: 0 }, { from: 1, to: 0, reverse: true }, { limit: 0 }]) {
+      for (const range of [
+        { from: 2 },
+        { from: 400, to: 500 },
+        { from: 2, reverse: true },
+        { from: 1, to: 0 },
+        { from: 1, to: 0, reverse: true },
+        { limit: 0 },
+      ]) {
         assert.deepEqual(await readLines(backend, log.ref, range), [], `read ${JSON.stringify(range)}`);
       }
       await append(backend, log, message("two"));

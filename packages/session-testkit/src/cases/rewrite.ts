@@ -29,7 +29,10 @@ export const rewriteCases: readonly Case[] = [
       await other.head(log.ref.id);
       const next = nextLife(log, { metadata: { redacted: true } });
       const head = written(await backend.rewrite(log.ref, rewriting(log, next)));
-      assert.deepEqual({ seq: head.seq, hash: head.hash, incarnation: head.incarnation }, { ...next.position, incarnation: next.ref.incarnation });
+      assert.deepEqual(
+        { seq: head.seq, hash: head.hash, incarnation: head.incarnation },
+        { ...next.position, incarnation: next.ref.incarnation },
+      );
       for (const node of [backend, other]) {
         await holds(node, next);
         assert.deepEqual((await node.list({})).items, [(await node.head(log.ref.id)).info]);
@@ -48,8 +51,12 @@ export const rewriteCases: readonly Case[] = [
       const next = nextLife(log);
       written(await backend.rewrite(log.ref, rewriting(log, next)));
       for (const node of [backend, other]) {
-        await refused("INCARNATION_CHANGED", () => node.append(log.ref, { expect: log.position, lines: log.branch().add(message("late")) }));
-        await refused("INCARNATION_CHANGED", () => node.append(log.ref, { expect: next.position, lines: next.branch().add(message("late")) }));
+        await refused("INCARNATION_CHANGED", () =>
+          node.append(log.ref, { expect: log.position, lines: log.branch().add(message("late")) }),
+        );
+        await refused("INCARNATION_CHANGED", () =>
+          node.append(log.ref, { expect: next.position, lines: next.branch().add(message("late")) }),
+        );
         await refused("INCARNATION_CHANGED", () => readLines(node, log.ref));
         await refused("INCARNATION_CHANGED", () => node.find(log.ref, { op: "u:1" }));
         await refused("INCARNATION_CHANGED", () => node.renew(log.ref, { fence: 1, token: "t" }, LONG_MS));
@@ -153,7 +160,10 @@ export const rewriteCases: readonly Case[] = [
       async function* lines(): AsyncGenerator<Uint8Array> {
         yield* next.lines.slice(0, 2);
         // A store may make the appender wait until the rewrite is done: both orders are right.
-        stored = other.append(log.ref, { expect, lines: log.add(message("meanwhile")) }).then((answer) => "head" in answer, () => false);
+        stored = other.append(log.ref, { expect, lines: log.add(message("meanwhile")) }).then(
+          (answer) => "head" in answer,
+          () => false,
+        );
         await new Promise(setImmediate);
         yield* next.lines.slice(2);
       }

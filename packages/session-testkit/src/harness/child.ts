@@ -54,10 +54,14 @@ export async function startChild({ fixture, store }: CaseContext): Promise<Child
   await bounded(child, ready);
   return {
     acked,
-    ask: (task) => bounded(child, new Promise((resolve, reject) => {
-      waiting.push({ resolve, reject });
-      child.send(task, (error) => error !== null && reject(error));
-    })),
+    ask: (task) =>
+      bounded(
+        child,
+        new Promise((resolve, reject) => {
+          waiting.push({ resolve, reject });
+          child.send(task, (error) => error !== null && reject(error));
+        }),
+      ),
     async kill() {
       child.kill("SIGKILL");
       await gone;

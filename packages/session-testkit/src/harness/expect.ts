@@ -9,7 +9,10 @@ const PATIENCE_MS = 10_000;
 
 /** The head of an append that must have been written. */
 export function written(answer: Appended): Head {
-  assert.ok("head" in answer, `the append was answered with a conflict: the head is ${"conflict" in answer ? answer.conflict.seq : "unknown"}`);
+  assert.ok(
+    "head" in answer,
+    `the append was answered with a conflict: the head is ${"conflict" in answer ? answer.conflict.seq : "unknown"}`,
+  );
   return answer.head;
 }
 
@@ -39,7 +42,10 @@ export async function refused(code: string | readonly string[], operation: () =>
 /** An operation that fails as its source of lines did: with that error, or with one that names it as its cause. */
 export async function failsWith(cause: Error, operation: Promise<unknown>): Promise<void> {
   await assert.rejects(operation, (error) => {
-    assert.ok(error === cause || (error instanceof Error && error.cause === cause), `the failure of the source is due, but this was thrown: ${String(error)}`);
+    assert.ok(
+      error === cause || (error instanceof Error && error.cause === cause),
+      `the failure of the source is due, but this was thrown: ${String(error)}`,
+    );
     return true;
   });
 }
@@ -48,7 +54,8 @@ export async function failsWith(cause: Error, operation: Promise<unknown>): Prom
 export async function holds(backend: SessionBackend, log: LogBuilder): Promise<Head> {
   const { head, lines } = await verifyLog(backend, log.ref);
   assert.equal(lines.length, log.lines.length, "the log has another number of lines than were written");
-  for (const [seq, line] of log.lines.entries()) assert.ok(line.equals(lines[seq] as Buffer), `line ${seq} is not the one that was written`);
+  for (const [seq, line] of log.lines.entries())
+    assert.ok(line.equals(lines[seq] as Buffer), `line ${seq} is not the one that was written`);
   return head;
 }
 
@@ -62,7 +69,9 @@ export async function until(what: string, probe: () => Promise<boolean>, patienc
 }
 
 /** What became of several operations that ran at once: values and errors. */
-export async function outcomes<T>(operations: readonly Promise<T>[]): Promise<{ readonly values: readonly T[]; readonly errors: readonly unknown[] }> {
+export async function outcomes<T>(
+  operations: readonly Promise<T>[],
+): Promise<{ readonly values: readonly T[]; readonly errors: readonly unknown[] }> {
   const settled = await Promise.allSettled(operations);
   return {
     values: settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])),

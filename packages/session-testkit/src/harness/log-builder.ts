@@ -65,7 +65,13 @@ interface State {
 
 /** A builder whose first line, the header, is built. */
 export function createLog(options: LogOptions = {}): LogBuilder {
-  const { id = randomBytes(16).toString("hex"), incarnation = randomBytes(12).toString("base64url"), agentName = "agent", startedAt = START, sync = false } = options;
+  const {
+    id = randomBytes(16).toString("hex"),
+    incarnation = randomBytes(12).toString("base64url"),
+    agentName = "agent",
+    startedAt = START,
+    sync = false,
+  } = options;
   const given = {
     ...(options.userId === undefined ? undefined : { userId: options.userId }),
     ...(options.tenantId === undefined ? undefined : { tenantId: options.tenantId }),
@@ -74,7 +80,18 @@ export function createLog(options: LogOptions = {}): LogBuilder {
   const { metadata } = options;
   const time = new Date(startedAt).toISOString();
   const info = { id, agentName, ...given, version: 0, messageCount: 0, createdAt: time, updatedAt: time, metadata: metadata ?? {} };
-  const state: State = { ref: { id, incarnation }, info, sync, lines: [], ids: new Map(), seq: -1, hash: incarnation, headSeq: -1, n: 0, time: startedAt };
+  const state: State = {
+    ref: { id, incarnation },
+    info,
+    sync,
+    lines: [],
+    ids: new Map(),
+    seq: -1,
+    hash: incarnation,
+    headSeq: -1,
+    n: 0,
+    time: startedAt,
+  };
   const data = { id, incarnation, agentName, ...given, ...(metadata === undefined ? undefined : { metadata }) };
   build(state, [[{ type: "session", data, timestamp: time }]]);
   return builderOf(state);
@@ -82,10 +99,20 @@ export function createLog(options: LogOptions = {}): LogBuilder {
 
 /** A builder that goes on from a head whose last line is the head of the path. */
 export function continueLog(head: Head, sync = false): LogBuilder {
-  if (head.headSeq !== head.seq) throw new Error(`log builder: session ${head.id} ends with a side entry; build from its first line instead`);
+  if (head.headSeq !== head.seq)
+    throw new Error(`log builder: session ${head.id} ends with a side entry; build from its first line instead`);
   const { id, incarnation, seq, hash, headSeq, info } = head;
   return builderOf({
-    ref: { id, incarnation }, info, sync, lines: [], ids: new Map(), seq, hash, headSeq, n: info.messageCount, time: Date.parse(info.updatedAt) + 1000,
+    ref: { id, incarnation },
+    info,
+    sync,
+    lines: [],
+    ids: new Map(),
+    seq,
+    hash,
+    headSeq,
+    n: info.messageCount,
+    time: Date.parse(info.updatedAt) + 1000,
   });
 }
 
@@ -101,7 +128,8 @@ export function message(text: string, more: Draft = {}): Draft {
 
 /** The start or the end of a turn, written under the lease with this fence. */
 export function turn(phase: "start" | "end", fence: number, startSeq: number): Draft {
-  const data = phase === "start" ? { phase, inputDigest: "digest", attempt: 1 } : { phase, inputDigest: "digest", attempt: 1, status: "completed" };
+  const data =
+    phase === "start" ? { phase, inputDigest: "digest", attempt: 1 } : { phase, inputDigest: "digest", attempt: 1, status: "completed" };
   return { type: "turn", data, turn: startSeq, fence };
 }
 
@@ -133,15 +161,23 @@ function build(state: State, batches: readonly (readonly Draft[])[]): Buffer[] {
       const head = draft.head ?? (SIDE.has(type) ? state.headSeq : seq);
       const n = draft.n ?? (type === "message" ? state.n + 1 : state.n);
       const id = draft.id ?? randomBytes(12).toString("base64url");
-      const parent = head === seq && state.headSeq !== state.seq ? { parentId: state.ids.get(state.headSeq), parentSeq: state.headSeq } : undefined;
+      const parent =
+        head === seq && state.headSeq !== state.seq ? { parentId: state.ids.get(state.headSeq), parentSeq: state.headSeq } : undefined;
       const envelope = {
-        v: 1, seq, id, ...parent,
+        v: 1,
+        seq,
+        id,
+        ...parent,
         timestamp: draft.timestamp ?? new Date(state.time).toISOString(),
-        type, op: draft.op,
+        type,
+        op: draft.op,
         batch: drafts.length === 1 ? undefined : [index, drafts.length],
         sync: state.sync && lines.length === 0 && before >= 0 ? before : undefined,
         head: head === seq ? undefined : head,
-        n, turn: draft.turn, fence: draft.fence, ...draft.unknown,
+        n,
+        turn: draft.turn,
+        fence: draft.fence,
+        ...draft.unknown,
       };
       const body = `${JSON.stringify(envelope).slice(0, -1)},"data":${rawData ?? JSON.stringify(draft.data ?? {})}`;
       const { line, hash } = sealLine(state.hash, body);

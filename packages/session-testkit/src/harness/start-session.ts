@@ -40,7 +40,10 @@ export async function* failingLines(lines: readonly Uint8Array[], error: Error):
 }
 
 /** A session in the store, and the builder of its log. */
-export async function startSession(backend: SessionBackend, options: LogOptions & { readonly history?: readonly Draft[] } = {}): Promise<LogBuilder> {
+export async function startSession(
+  backend: SessionBackend,
+  options: LogOptions & { readonly history?: readonly Draft[] } = {},
+): Promise<LogBuilder> {
   const { history = [], ...rest } = options;
   const log = createLog({ sync: namesSync(backend), ...rest });
   for (const draft of history) log.add(draft);
@@ -58,7 +61,11 @@ export async function append(backend: SessionBackend, log: LogBuilder, ...drafts
 export async function takeLease(
   backend: SessionBackend,
   log: LogBuilder,
-  { fence = 1, token = `token-${fence}`, ttlMs = LONG_MS }: { readonly fence?: number; readonly token?: string; readonly ttlMs?: number } = {},
+  {
+    fence = 1,
+    token = `token-${fence}`,
+    ttlMs = LONG_MS,
+  }: { readonly fence?: number; readonly token?: string; readonly ttlMs?: number } = {},
 ): Promise<Pick<Lease, "fence" | "token">> {
   const expect = log.position;
   const lines = log.add(turn("start", fence, expect.seq + 1));

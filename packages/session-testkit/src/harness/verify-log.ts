@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { claimedHash, envelopeOf, expectedHash, fold, type Head, type ReadRange, type Ref, type SessionBackend } from "@aixgo/session/backend";
+import {
+  claimedHash,
+  envelopeOf,
+  expectedHash,
+  fold,
+  type Head,
+  type ReadRange,
+  type Ref,
+  type SessionBackend,
+} from "@aixgo/session/backend";
 
 const PAGE_BYTES = 64 * 1024;
 
@@ -30,14 +39,21 @@ export function verifyLines(ref: Ref, lines: readonly Uint8Array[]): Head {
     const [index, of] = envelope.batch ?? [0, 1];
     assert.equal(envelope.seq, seq, `line ${seq} has another seq`);
     assert.equal(claimedHash(line), expectedHash(previous, line), `the hash of line ${seq} does not follow from the line before`);
-    assert.ok(index === due[0] && (index === 0 || of === due[1]), `line ${seq} is number ${index} of a batch of ${of}; number ${due[0]} is due`);
+    assert.ok(
+      index === due[0] && (index === 0 || of === due[1]),
+      `line ${seq} is number ${index} of a batch of ${of}; number ${due[0]} is due`,
+    );
     due = index + 1 === of ? [0, 1] : [index + 1, of];
     previous = envelope.hash;
     head = fold(head, line);
   }
   assert.ok(head !== undefined, "the log is empty");
   assert.equal(due[0], 0, "the last batch is not whole");
-  assert.deepEqual({ id: head.id, incarnation: head.incarnation }, { id: ref.id, incarnation: ref.incarnation }, "the header is that of another session");
+  assert.deepEqual(
+    { id: head.id, incarnation: head.incarnation },
+    { id: ref.id, incarnation: ref.incarnation },
+    "the header is that of another session",
+  );
   return head;
 }
 
@@ -58,7 +74,7 @@ export function linesOf(page: Uint8Array): Buffer[] {
   const bytes = Buffer.from(page);
   assert.ok(bytes.length === 0 || bytes.at(-1) === 0x0a, "a page does not end with a newline");
   const lines: Buffer[] = [];
-  for (let start = 0; start < bytes.length; ) {
+  for (let start = 0; start < bytes.length;) {
     const end = bytes.indexOf(0x0a, start);
     lines.push(bytes.subarray(start, end));
     start = end + 1;

@@ -67,7 +67,9 @@ async function appendRebased(backend: SessionBackend, known: Head, op: string, s
 
 async function fixtureOf({ module, name }: Order): Promise<Fixture> {
   const exports = (await import(module)) as Record<string, unknown>;
-  const found = Object.values(exports).find((value): value is Fixture => typeof value === "object" && value !== null && "open" in value && (value as Fixture).name === name);
+  const found = Object.values(exports).find(
+    (value): value is Fixture => typeof value === "object" && value !== null && "open" in value && (value as Fixture).name === name,
+  );
   if (found === undefined) throw new Error(`the fixture's module exports no fixture named ${name}`);
   return found;
 }

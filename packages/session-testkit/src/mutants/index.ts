@@ -7,4 +7,11 @@ import type { Mutant } from "./mutant.ts";
 import { readMutants } from "./read-mutants.ts";
 
 /** Broken backends: what the kit must find. */
-export const mutants: readonly Mutant[] = [...appendMutants, ...leaseMutants, ...readMutants, ...listMutants, ...keyMutants, ...lifeMutants];
+export const mutants: readonly Mutant[] = [
+  ...appendMutants,
+  ...leaseMutants,
+  ...readMutants,
+  ...listMutants,
+  ...keyMutants,
+  ...lifeMutants,
+];

@@ -38,14 +38,21 @@ function keyed(flaws: Keys): Break {
   };
 }
 
-function nodeWithKeys(real: SessionBackend, keys: Map<string, string>, turns: Map<string, Promise<unknown>>, deleted: Map<string, CreateRequest["info"]>, flaws: Keys): Flaw {
+function nodeWithKeys(
+  real: SessionBackend,
+  keys: Map<string, string>,
+  turns: Map<string, Promise<unknown>>,
+  deleted: Map<string, CreateRequest["info"]>,
+  flaws: Keys,
+): Flaw {
   const { slot: slotFor = slotOf, hasty = false, take, frees, blocks = false } = flaws;
 
   async function create(request: CreateRequest, slot: string): Promise<{ readonly head: Head; readonly created: boolean }> {
     const { key: _, ...info } = request.info;
     const { onKey, ...rest } = request;
     const holder = keys.get(slot);
-    if (holder !== undefined && (onKey === "get" || (onKey === "take" && take === "gets"))) return { head: await real.head(holder), created: false };
+    if (holder !== undefined && (onKey === "get" || (onKey === "take" && take === "gets")))
+      return { head: await real.head(holder), created: false };
     if (holder !== undefined && onKey === undefined) throw new AixgoError("KEY_EXISTS", "the key is taken");
     if (blocks) keys.set(slot, request.ref.id);
     if (hasty) await tick();
@@ -62,11 +69,17 @@ function nodeWithKeys(real: SessionBackend, keys: Map<string, string>, turns: Ma
       if (hasty) return create(request, slot);
       const before = turns.get(slot) ?? Promise.resolve();
       const mine = before.then(() => create(request, slot));
-      turns.set(slot, mine.catch(() => undefined));
+      turns.set(
+        slot,
+        mine.catch(() => undefined),
+      );
       return mine;
     },
     async delete(ref, options) {
-      const info = await real.head(ref.id).then((head) => head.info, () => undefined);
+      const info = await real.head(ref.id).then(
+        (head) => head.info,
+        () => undefined,
+      );
       await real.delete(ref, options);
       if (info !== undefined) deleted.set(ref.id, info);
       const known = deleted.get(ref.id);
@@ -86,25 +99,67 @@ function nodeWithKeys(real: SessionBackend, keys: Map<string, string>, turns: Ma
 export const keyMutants: readonly Mutant[] = [
   mutant("looks for a key and writes it later", ONE, ["keys/race", "keys/race-for-new", "keys/unfinished-race"], keyed({ hasty: true })),
   mutant("has keys per node", UNIQUE, ["keys/taken", "keys/get", "keys/race", "keys/take-race"], keyed({ own: true })),
-  mutant("has keys per agent, not per tenant", UNIQUE, ["keys/scope"], keyed({ slot: ({ agentName, key }) => key && JSON.stringify([agentName, key]) })),
-  mutant("has keys per tenant, not per agent", UNIQUE, ["keys/scope"], keyed({ slot: ({ tenantId, key }) => key && JSON.stringify([tenantId ?? null, key]) })),
-  mutant("joins tenant, agent and key with a colon", UNIQUE, ["keys/scope"], keyed({ slot: ({ tenantId, agentName, key }) => key && [tenantId, agentName, key].filter(Boolean).join(":") })),
+  mutant(
+    "has keys per agent, not per tenant",
+    UNIQUE,
+    ["keys/scope"],
+    keyed({ slot: ({ agentName, key }) => key && JSON.stringify([agentName, key]) }),
+  ),
+  mutant(
+    "has keys per tenant, not per agent",
+    UNIQUE,
+    ["keys/scope"],
+    keyed({ slot: ({ tenantId, key }) => key && JSON.stringify([tenantId ?? null, key]) }),
+  ),
+  mutant(
+    "joins tenant, agent and key with a colon",
+    UNIQUE,
+    ["keys/scope"],
+    keyed({ slot: ({ tenantId, agentName, key }) => key && [tenantId, agentName, key].filter(Boolean).join(":") }),
+  ),
   mutant("folds the case of keys", UNIQUE, ["keys/scope"], keyed({ slot: (info) => slotOf(info)?.toLowerCase() })),
   mutant("normalises keys", UNIQUE, ["keys/scope"], keyed({ slot: (info) => slotOf(info)?.normalize("NFC").replaceAll(" ", "") })),
   mutant("cuts long keys", UNIQUE, ["keys/scope"], keyed({ slot: (info) => slotOf(info)?.slice(0, 255) })),
-  mutant("gives a user's sessions a key", "sessions created without a key are never returned", ["keys/none"],
-    keyed({ slot: (info) => slotOf({ ...info, ...(info.key === undefined && info.userId !== undefined ? { key: `user:${info.userId}` } : undefined) }) })),
-  mutant("leaves the key to a create that failed", UNFINISHED, ["keys/unfinished", "keys/unfinished-race", "keys/take-failed"], keyed({ blocks: true })),
+  mutant(
+    "gives a user's sessions a key",
+    "sessions created without a key are never returned",
+    ["keys/none"],
+    keyed({
+      slot: (info) =>
+        slotOf({ ...info, ...(info.key === undefined && info.userId !== undefined ? { key: `user:${info.userId}` } : undefined) }),
+    }),
+  ),
+  mutant(
+    "leaves the key to a create that failed",
+    UNFINISHED,
+    ["keys/unfinished", "keys/unfinished-race", "keys/take-failed"],
+    keyed({ blocks: true }),
+  ),
   mutant("takes `take` for `get`", TAKE, ["keys/take"], keyed({ take: "gets" })),
-  mutant("creates for `take`, but leaves the key", TAKE, ["keys/take", "keys/take-race", "keys/kept-by-new-owner"], keyed({ take: "keeps" })),
+  mutant(
+    "creates for `take`, but leaves the key",
+    TAKE,
+    ["keys/take", "keys/take-race", "keys/kept-by-new-owner"],
+    keyed({ take: "keeps" }),
+  ),
   mutant("loses the key with `take`", TAKE, ["keys/take", "keys/take-free", "keys/kept-by-new-owner"], keyed({ take: "loses" })),
-  mutant("never frees a key", FREED, ["keys/freed-by-delete", "keys/race-with-delete", "keys/delete-twice", "rewrite/key-stays"], keyed({ frees: "never" })),
+  mutant(
+    "never frees a key",
+    FREED,
+    ["keys/freed-by-delete", "keys/race-with-delete", "keys/delete-twice", "rewrite/key-stays"],
+    keyed({ frees: "never" }),
+  ),
   mutant("frees a key whoever has it", FREED, ["keys/kept-by-new-owner"], keyed({ frees: "always" })),
   mutant("frees the key again when it deletes again", FREED, ["keys/delete-twice"], keyed({ frees: "once more" })),
   mutant("loses the key with a rewrite", "a new incarnation of the same id", ["rewrite/key-stays"], keyed({ lostByRewrite: true })),
-  mutant("creates beside the holder", "get: answer with the session that has it", ["keys/get", "keys/race", "keys/get-brings-head"], (real) => ({
-    create: (request) => real.create(request.onKey === "get" ? { ...request, onKey: "take" } : request),
-  })),
+  mutant(
+    "creates beside the holder",
+    "get: answer with the session that has it",
+    ["keys/get", "keys/race", "keys/get-brings-head"],
+    (real) => ({
+      create: (request) => real.create(request.onKey === "get" ? { ...request, onKey: "take" } : request),
+    }),
+  ),
   mutant("refuses a taken key also to `get`", "get: answer with the session that has it", ["keys/get", "keys/race"], (real) => ({
     create(request) {
       const { onKey, ...rest } = request;

@@ -36,7 +36,13 @@ async function createAsItComes(real: SessionBackend, request: CreateRequest): Pr
 }
 
 /** Deleted sessions are only hidden; `finds` says when one comes back. */
-function hiding(shows: { readonly append?: boolean; readonly create?: boolean; readonly head?: boolean; readonly list?: boolean; readonly read?: boolean }) {
+function hiding(shows: {
+  readonly append?: boolean;
+  readonly create?: boolean;
+  readonly head?: boolean;
+  readonly list?: boolean;
+  readonly read?: boolean;
+}) {
   return (real: SessionBackend): Partial<SessionBackend> => {
     const hidden = new Map<string, Ref>();
     const look = (id: string): void => {
@@ -98,7 +104,12 @@ function plain(name: string, open: (store: SessionBackend, opened: number) => Se
 }
 
 export const lifeMutants: readonly Mutant[] = [
-  mutant("creates line by line", CREATE, ["create/all-or-nothing", "create/appears-whole", "create/line-limit", "keys/unfinished"], (real) => ({ create: (request) => createAsItComes(real, request) })),
+  mutant(
+    "creates line by line",
+    CREATE,
+    ["create/all-or-nothing", "create/appears-whole", "create/line-limit", "keys/unfinished"],
+    (real) => ({ create: (request) => createAsItComes(real, request) }),
+  ),
   mutant("keeps what came of a create that failed", CREATE, ["create/all-or-nothing", "keys/unfinished"], (real) => ({
     async create(request) {
       const come: Uint8Array[] = [];
@@ -112,16 +123,28 @@ export const lifeMutants: readonly Mutant[] = [
     },
   })),
   mutant("creates the header only", "first line the header, then a fork's history", ["create/history", "find/entry"], (real) => ({
-    create: async (request) => real.create({ ...request, lines: (id) => (async function* () {
-      for await (const line of request.lines(id)) return yield line;
-    })() }),
+    create: async (request) =>
+      real.create({
+        ...request,
+        lines: (id) =>
+          (async function* () {
+            for await (const line of request.lines(id)) return yield line;
+          })(),
+      }),
   })),
-  mutant("answers a second create of an id as if it had created", "ref.id that exists already: KEY_EXISTS", ["create/existing-id", "create/same-id-race"], (real) => ({
-    create: (request) => real.create(request).catch(async (error: unknown) => {
-      if (isAixgoError(error, "KEY_EXISTS") && request.info.key === undefined) return { head: await real.head(request.ref.id), created: true };
-      throw error;
+  mutant(
+    "answers a second create of an id as if it had created",
+    "ref.id that exists already: KEY_EXISTS",
+    ["create/existing-id", "create/same-id-race"],
+    (real) => ({
+      create: (request) =>
+        real.create(request).catch(async (error: unknown) => {
+          if (isAixgoError(error, "KEY_EXISTS") && request.info.key === undefined)
+            return { head: await real.head(request.ref.id), created: true };
+          throw error;
+        }),
     }),
-  })),
+  ),
   mutant("throws away the metadata of a creation", "head, counters and index follow from the lines", ["create/header"], (real) => ({
     async create(request) {
       const { head, created } = await real.create(request);
@@ -130,9 +153,10 @@ export const lifeMutants: readonly Mutant[] = [
   })),
   mutant("keeps no tombstone", TOMBSTONE, ["delete/late-writes", "delete/twice", "delete/erase"], (real) => {
     const gone = new Set<string>();
-    const forget = async <T>(work: Promise<T>): Promise<T> => work.catch((error: unknown) => {
-      throw isAixgoError(error, "SESSION_DELETED") ? new AixgoError("SESSION_NOT_FOUND", "never heard of it") : error;
-    });
+    const forget = async <T>(work: Promise<T>): Promise<T> =>
+      work.catch((error: unknown) => {
+        throw isAixgoError(error, "SESSION_DELETED") ? new AixgoError("SESSION_NOT_FOUND", "never heard of it") : error;
+      });
     return {
       head: (id) => forget(real.head(id)),
       append: (ref, request) => forget(real.append(ref, request)),
@@ -143,7 +167,12 @@ export const lifeMutants: readonly Mutant[] = [
       },
     };
   }),
-  mutant("brings a session back with a late append", "a late write never brings a session back", ["delete/late-writes", "delete/race-with-appends"], hiding({ append: true })),
+  mutant(
+    "brings a session back with a late append",
+    "a late write never brings a session back",
+    ["delete/late-writes", "delete/race-with-appends"],
+    hiding({ append: true }),
+  ),
   mutant("brings a session back with a create of the same id", TOMBSTONE, ["delete/late-writes"], hiding({ create: true })),
   mutant("leaves the log of a deleted session readable", TOMBSTONE, ["delete/late-writes"], hiding({ read: true })),
   mutant("shows the head of a deleted session", TOMBSTONE, ["delete/late-writes"], hiding({ head: true })),
@@ -173,18 +202,29 @@ export const lifeMutants: readonly Mutant[] = [
   }),
   mutant("deletes nothing that has a lease", TOMBSTONE, ["delete/under-a-lease"], (real) => ({
     async delete(ref, options) {
-      const held = await real.head(ref.id).then(({ lease }) => (lease?.expiresInMs ?? 0) > 0, () => false);
+      const held = await real.head(ref.id).then(
+        ({ lease }) => (lease?.expiresInMs ?? 0) > 0,
+        () => false,
+      );
       if (held) throw new AixgoError("SESSION_BUSY", "a turn runs");
       return real.delete(ref, options);
     },
   })),
-  mutant("deletes all of an agent", "delete leaves the tombstone of one session", ["delete/others-stay", "keys/kept-by-new-owner"], (real) => ({
-    async delete(ref, options) {
-      const agentName = await real.head(ref.id).then(({ info }) => info.agentName, () => "");
-      await real.delete(ref, options);
-      for (const { id } of (await real.list({ agentName, limit: 1000 })).items) await real.delete(await real.head(id));
-    },
-  })),
+  mutant(
+    "deletes all of an agent",
+    "delete leaves the tombstone of one session",
+    ["delete/others-stay", "keys/kept-by-new-owner"],
+    (real) => ({
+      async delete(ref, options) {
+        const agentName = await real.head(ref.id).then(
+          ({ info }) => info.agentName,
+          () => "",
+        );
+        await real.delete(ref, options);
+        for (const { id } of (await real.list({ agentName, limit: 1000 })).items) await real.delete(await real.head(id));
+      },
+    }),
+  ),
   mutant("rewrites line by line", REWRITE, ["rewrite/all-or-nothing", "rewrite/line-limit"], (real) => ({
     async rewrite(ref, request) {
       const come: Uint8Array[] = [];
@@ -209,33 +249,43 @@ export const lifeMutants: readonly Mutant[] = [
       return head.seq === request.expect.seq && (head.lease?.expiresInMs ?? 0) <= 0 ? { head } : { conflict: head };
     },
   })),
-  mutant("lets the old life go on after a rewrite", "old cursors, leases and handles get INCARNATION_CHANGED", ["rewrite/old-life-refused"], (real) => {
-    const next = new Map<string, Ref>();
-    const now = (ref: Ref): Ref => next.get(ref.incarnation) ?? ref;
-    return {
-      append: (ref, request) => real.append(now(ref), request),
-      read: (ref, range) => real.read(now(ref), range),
-      async rewrite(ref, request) {
-        const answer = await real.rewrite(ref, request);
-        if ("head" in answer) next.set(ref.incarnation, request.next);
-        return answer;
-      },
-    };
-  }),
+  mutant(
+    "lets the old life go on after a rewrite",
+    "old cursors, leases and handles get INCARNATION_CHANGED",
+    ["rewrite/old-life-refused"],
+    (real) => {
+      const next = new Map<string, Ref>();
+      const now = (ref: Ref): Ref => next.get(ref.incarnation) ?? ref;
+      return {
+        append: (ref, request) => real.append(now(ref), request),
+        read: (ref, range) => real.read(now(ref), range),
+        async rewrite(ref, request) {
+          const answer = await real.rewrite(ref, request);
+          if ("head" in answer) next.set(ref.incarnation, request.next);
+          return answer;
+        },
+      };
+    },
+  ),
   mutant("rewrites whatever is there", "expect: a mismatch writes nothing", ["rewrite/expect", "rewrite/meanwhile"], (real) => ({
     async rewrite(ref, request) {
       const lines = await collect(request.lines);
       return real.rewrite(ref, { ...request, expect: await real.head(ref.id), lines: given(lines) });
     },
   })),
-  mutant("looks at expect before it reads the new lines, and not again", "expect: a mismatch writes nothing", ["rewrite/meanwhile"], (real) => ({
-    async rewrite(ref, request) {
-      const head = await real.head(ref.id);
-      if (head.seq !== request.expect.seq || head.hash !== request.expect.hash) return { conflict: head };
-      const lines = await collect(request.lines);
-      return real.rewrite(ref, { ...request, expect: await real.head(ref.id), lines: given(lines) });
-    },
-  })),
+  mutant(
+    "looks at expect before it reads the new lines, and not again",
+    "expect: a mismatch writes nothing",
+    ["rewrite/meanwhile"],
+    (real) => ({
+      async rewrite(ref, request) {
+        const head = await real.head(ref.id);
+        if (head.seq !== request.expect.seq || head.hash !== request.expect.hash) return { conflict: head };
+        const lines = await collect(request.lines);
+        return real.rewrite(ref, { ...request, expect: await real.head(ref.id), lines: given(lines) });
+      },
+    }),
+  ),
   mutant("rewrites under a live lease", "a live lease is a conflict", ["rewrite/live-lease"], (real) => {
     const tokens = new Map<string, { readonly fence: number; readonly token: string }>();
     return {
@@ -267,21 +317,55 @@ export const lifeMutants: readonly Mutant[] = [
       },
     };
   }),
-  { name: "does not notice that it was closed", sentence: "every other method throws BACKEND_CLOSED afterwards", mustFail: ["backend/closed", "backend/idle"],
-    create: plain("does not notice that it was closed", (real) => ({ ...real, async close() {} })) },
-  { name: "closes the store for all nodes", sentence: "a name opened twice is a second node", mustFail: ["backend/closed"],
-    create: plain("closes the store for all nodes", (real) => real) },
-  { name: "closes once", sentence: "close is idempotent", mustFail: ["backend/closed", "backend/idle"], create: plain("closes once", (real) => {
-    let closed = false;
-    return { ...real, async close() {
-      if (closed) throw new AixgoError("BACKEND_CLOSED", "already");
-      closed = true;
-    } };
-  }) },
-  { name: "forgets everything between two opens", sentence: "a store that is opened again holds what was acknowledged", mustFail: ["backend/opened-again", "create/header", "read/coherent"],
-    create: plain("forgets everything between two opens", () => createMemoryBackend({ maxLineBytes: MAX_LINE_BYTES })) },
-  { name: "declares other capabilities on each node", sentence: "differences between stores are capabilities", mustFail: ["backend/capabilities"],
-    create: plain("declares other capabilities on each node", (real, opened) => ({ ...real, capabilities: { ...real.capabilities, ttl: opened > 1 } })) },
-  { name: "declares that it is shared, but names no module", sentence: "with several processes where sharedBy says so", mustFail: ["processes/declared"],
-    create: plain("declares that it is shared, but names no module", (real) => ({ ...real, capabilities: { ...real.capabilities, sharedBy: "host" } })) },
+  {
+    name: "does not notice that it was closed",
+    sentence: "every other method throws BACKEND_CLOSED afterwards",
+    mustFail: ["backend/closed", "backend/idle"],
+    create: plain("does not notice that it was closed", (real) => ({ ...real, async close() {} })),
+  },
+  {
+    name: "closes the store for all nodes",
+    sentence: "a name opened twice is a second node",
+    mustFail: ["backend/closed"],
+    create: plain("closes the store for all nodes", (real) => real),
+  },
+  {
+    name: "closes once",
+    sentence: "close is idempotent",
+    mustFail: ["backend/closed", "backend/idle"],
+    create: plain("closes once", (real) => {
+      let closed = false;
+      return {
+        ...real,
+        async close() {
+          if (closed) throw new AixgoError("BACKEND_CLOSED", "already");
+          closed = true;
+        },
+      };
+    }),
+  },
+  {
+    name: "forgets everything between two opens",
+    sentence: "a store that is opened again holds what was acknowledged",
+    mustFail: ["backend/opened-again", "create/header", "read/coherent"],
+    create: plain("forgets everything between two opens", () => createMemoryBackend({ maxLineBytes: MAX_LINE_BYTES })),
+  },
+  {
+    name: "declares other capabilities on each node",
+    sentence: "differences between stores are capabilities",
+    mustFail: ["backend/capabilities"],
+    create: plain("declares other capabilities on each node", (real, opened) => ({
+      ...real,
+      capabilities: { ...real.capabilities, ttl: opened > 1 },
+    })),
+  },
+  {
+    name: "declares that it is shared, but names no module",
+    sentence: "with several processes where sharedBy says so",
+    mustFail: ["processes/declared"],
+    create: plain("declares that it is shared, but names no module", (real) => ({
+      ...real,
+      capabilities: { ...real.capabilities, sharedBy: "host" },
+    })),
+  },
 ];

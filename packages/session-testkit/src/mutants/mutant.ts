@@ -28,7 +28,11 @@ export function mutant(name: string, sentence: string, mustFail: readonly string
 }
 
 /** A fixture over one memory backend per store, its nodes broken. */
-export function brokenFixture(name: string, breakIt: Break, options: Parameters<typeof createMemoryBackend>[0] = { maxLineBytes: MAX_LINE_BYTES }): Fixture {
+export function brokenFixture(
+  name: string,
+  breakIt: Break,
+  options: Parameters<typeof createMemoryBackend>[0] = { maxLineBytes: MAX_LINE_BYTES },
+): Fixture {
   const stores = new Map<string, () => SessionBackend>();
   return {
     name,

@@ -8,7 +8,10 @@ const COHERENT = "reads are coherent with the store";
 const FIND = "seq of the last entry with this op or this id";
 
 /** Gives all pages of a read to `change`. */
-function rePaged(real: SessionBackend, change: (pages: readonly Uint8Array[], range: ReadRange) => Iterable<Uint8Array>): SessionBackend["read"] {
+function rePaged(
+  real: SessionBackend,
+  change: (pages: readonly Uint8Array[], range: ReadRange) => Iterable<Uint8Array>,
+): SessionBackend["read"] {
   return async function* (ref, range = {}) {
     const pages: Uint8Array[] = [];
     for await (const page of real.read(ref, range)) pages.push(page);
@@ -47,21 +50,38 @@ export const readMutants: readonly Mutant[] = [
   mutant("gives an empty page where nothing is", PAGES, ["read/nothing-there"], (real) => ({
     read: rePaged(real, (pages) => (pages.length === 0 ? [new Uint8Array(0)] : pages)),
   })),
-  mutant("cannot read a line that is longer than its buffer", "any size up to the stated limit round-trips", ["read/long-line"], (real) => ({
-    read: rePaged(real, (pages) => {
-      if (pages.some((page) => linesOf(page).some((line) => line.length > 65_536))) throw new AixgoError("ENTRY_CORRUPT", "token too long");
-      return pages;
+  mutant(
+    "cannot read a line that is longer than its buffer",
+    "any size up to the stated limit round-trips",
+    ["read/long-line"],
+    (real) => ({
+      read: rePaged(real, (pages) => {
+        if (pages.some((page) => linesOf(page).some((line) => line.length > 65_536)))
+          throw new AixgoError("ENTRY_CORRUPT", "token too long");
+        return pages;
+      }),
     }),
+  ),
+  mutant(
+    "turns pages, not lines, in falling order",
+    "reverse yields lines in falling order",
+    ["read/range", "append/head-is-fold"],
+    (real) => ({
+      read: rePaged(real, (pages, { reverse }) => (reverse === true ? pages.map((page) => joinLines(linesOf(page).reverse())) : pages)),
+    }),
+  ),
+  mutant("ignores reverse", "reverse yields lines in falling order", ["read/range"], (real) => ({
+    read: ranged(real, (range) => omit(range, "reverse")),
   })),
-  mutant("turns pages, not lines, in falling order", "reverse yields lines in falling order", ["read/range", "append/head-is-fold"], (real) => ({
-    read: rePaged(real, (pages, { reverse }) => (reverse === true ? pages.map((page) => joinLines(linesOf(page).reverse())) : pages)),
-  })),
-  mutant("ignores reverse", "reverse yields lines in falling order", ["read/range"], (real) => ({ read: ranged(real, (range) => omit(range, "reverse")) })),
   mutant("takes `to` as exclusive", "to is inclusive", ["read/range"], (real) => ({
     read: ranged(real, (range) => (range.to === undefined || range.to === 0 ? range : { ...range, to: range.to - 1 })),
   })),
-  mutant("ignores `from`", "from: first seq", ["read/range", "read/nothing-there"], (real) => ({ read: ranged(real, (range) => omit(range, "from")) })),
-  mutant("ignores `limit`", "limit counts lines", ["read/range", "read/nothing-there"], (real) => ({ read: ranged(real, (range) => omit(range, "limit")) })),
+  mutant("ignores `from`", "from: first seq", ["read/range", "read/nothing-there"], (real) => ({
+    read: ranged(real, (range) => omit(range, "from")),
+  })),
+  mutant("ignores `limit`", "limit counts lines", ["read/range", "read/nothing-there"], (real) => ({
+    read: ranged(real, (range) => omit(range, "limit")),
+  })),
   mutant("counts the limit from the front, also in falling order", "limit counts lines", ["read/range", "read/coherent"], (real) => ({
     read: ranged(real, (range) => {
       if (range.reverse !== true || range.limit === undefined || range.limit === 0) return range;
@@ -74,20 +94,25 @@ export const readMutants: readonly Mutant[] = [
       yield* real.read(ref, range);
     },
   })),
-  mutant("counts pages from the end", "a reader sees a prefix of the log, whatever is appended meanwhile", ["read/while-written"], (real) => ({
-    async *read(ref, range = {}) {
-      if (range.reverse === true || range.to !== undefined || range.limit !== undefined) return yield* real.read(ref, range);
-      let left = (await real.head(ref.id)).seq + 1 - (range.from ?? 0);
-      while (left > 0) {
-        const from = (await real.head(ref.id)).seq + 1 - left;
-        for await (const page of real.read(ref, { ...range, from })) {
-          left -= linesOf(page).length;
-          yield page;
-          break;
+  mutant(
+    "counts pages from the end",
+    "a reader sees a prefix of the log, whatever is appended meanwhile",
+    ["read/while-written"],
+    (real) => ({
+      async *read(ref, range = {}) {
+        if (range.reverse === true || range.to !== undefined || range.limit !== undefined) return yield* real.read(ref, range);
+        let left = (await real.head(ref.id)).seq + 1 - (range.from ?? 0);
+        while (left > 0) {
+          const from = (await real.head(ref.id)).seq + 1 - left;
+          for await (const page of real.read(ref, { ...range, from })) {
+            left -= linesOf(page).length;
+            yield page;
+            break;
+          }
         }
-      }
-    },
-  })),
+      },
+    }),
+  ),
   mutant("frees what a reader holds only at the end", "a reader that leaves the loop early holds nothing", ["read/left-early"], (real) => {
     let readers = 0;
     return {
@@ -136,10 +161,15 @@ export const readMutants: readonly Mutant[] = [
       yield* real.read(await real.head(ref.id), range);
     },
   })),
-  mutant("renews and cancels any life of a session", "the incarnation is named by every write", ["read/incarnation", "rewrite/old-life-refused"], (real) => ({
-    cancel: async (ref, reason) => real.cancel(await real.head(ref.id), reason),
-    renew: async (ref, lease, ttlMs) => real.renew(await real.head(ref.id), lease, ttlMs),
-  })),
+  mutant(
+    "renews and cancels any life of a session",
+    "the incarnation is named by every write",
+    ["read/incarnation", "rewrite/old-life-refused"],
+    (real) => ({
+      cancel: async (ref, reason) => real.cancel(await real.head(ref.id), reason),
+      renew: async (ref, lease, ttlMs) => real.renew(await real.head(ref.id), lease, ttlMs),
+    }),
+  ),
   mutant("finds the first entry", FIND, ["find/last"], (real) => ({
     async find(ref, what) {
       const found = (await envelopes(real, ref)).find((one) => ("op" in what ? one.op === what.op : one.id === what.entryId));
@@ -160,12 +190,15 @@ export const readMutants: readonly Mutant[] = [
     },
   })),
   mutant("finds what begins alike", FIND, ["find/op", "find/any-text"], (real) => ({
-    find: async (ref, what) => ("op" in what ? (await envelopes(real, ref)).findLast((one) => one.op?.startsWith(what.op))?.seq : real.find(ref, what)),
+    find: async (ref, what) =>
+      "op" in what ? (await envelopes(real, ref)).findLast((one) => one.op?.startsWith(what.op))?.seq : real.find(ref, what),
   })),
   mutant("finds no text that JSON writes otherwise", FIND, ["find/any-text"], (real) => ({
     async find(ref, what) {
       if (!("op" in what)) return real.find(ref, what);
-      const at = (await allLines(real, ref)).findLastIndex((line) => line.subarray(0, line.indexOf(',"data":')).includes(`"op":"${what.op}"`));
+      const at = (await allLines(real, ref)).findLastIndex((line) =>
+        line.subarray(0, line.indexOf(',"data":')).includes(`"op":"${what.op}"`),
+      );
       return at < 0 ? undefined : at;
     },
   })),

@@ -1,0 +1,107 @@
+import { spawnSync } from "node:child_process";
+import { EventEmitter } from "node:events";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { run } from "../child.mjs";
+import { onePerKeystroke } from "../signals.mjs";
+import { swallowedFlags } from "../swallowed-flags.mjs";
+
+const TOOLS = fileURLToPath(new URL("..", import.meta.url));
+
+describe("options that npm took for its own", () => {
+  const npm = { npm_lifecycle_event: "start" };
+  it.each<[string, string[], NodeJS.ProcessEnv, string | undefined]>([
+    ["npm start -- --user ada", ["--user", "ada"], npm, undefined],
+    ["npm start", [], npm, undefined],
+    ["npm start --user ada", ["ada"], { ...npm, npm_config_user: "true" }, "--user ada"],
+    ["npm start --user=ada", [], { ...npm, npm_config_user: "ada" }, "--user ada"],
+    ["npm start --user", [], { ...npm, npm_config_user: "true" }, "--user …"],
+    ["npm start --user 'Ada L'", ["Ada L"], { ...npm, npm_config_user: "true" }, '--user "Ada L"'],
+    [
+      "npm start --session-dir /x --user ada",
+      ["ada"],
+      { ...npm, npm_config_session_dir: "/x", npm_config_user: "true" },
+      "--user ada --session-dir /x",
+    ],
+    ["npm start --user ada -- --model m", ["ada", "--model", "m"], { ...npm, npm_config_user: "true" }, "--user ada --model m"],
+    ["node tools/start.mjs --user ada", ["--user", "ada"], { npm_config_user: "x" }, undefined],
+  ])("%s", (_, args, env, meant) => {
+    expect(swallowedFlags(["user", "session-dir", "model"], args, env)).toBe(meant);
+  });
+
+  it("npm start says so in one line and runs nothing", () => {
+    const env = { ...process.env, npm_lifecycle_event: "start", npm_config_user: "true" };
+    const { status, stdout, stderr } = spawnSync(process.execPath, [`${TOOLS}start.mjs`, "ada"], { env, encoding: "utf8" });
+    expect({ status, stdout, stderr }).toEqual({
+      status: 2,
+      stdout: "",
+      stderr: "npm kept your options for itself; use: npm start -- --user ada\n",
+    });
+  });
+});
+
+describe("one Ctrl-C", () => {
+  it("arrives once, though npm passes it on too; the next one arrives again", () => {
+    let now = 0;
+    const emitter = new EventEmitter();
+    const seen: unknown[] = [];
+    onePerKeystroke(emitter, () => now);
+    emitter.on("SIGINT", (signal) => seen.push(signal));
+    emitter.on("SIGTERM", (signal) => seen.push(signal));
+    for (const at of [0, 3, 500, 501, 502, 1000]) {
+      now = at;
+      emitter.emit("SIGINT", at);
+    }
+    emitter.emit("SIGTERM", "term");
+    emitter.emit("SIGTERM", "term");
+    expect(seen).toEqual([0, 500, 1000, "term", "term"]);
+  });
+});
+
+describe("an older Node", () => {
+  it("is told in one line what is missing", () => {
+    const script = `Object.defineProperty(process.versions, "node", { value: VERSION }); await import(${JSON.stringify(`${TOOLS}node-version.mjs`)});`;
+    const on = (version: string) =>
+      spawnSync(process.execPath, ["--input-type=module", "-e", script.replace("VERSION", JSON.stringify(version))], { encoding: "utf8" });
+    for (const version of ["12.22.0", "18.20.4", "20.18.3"]) {
+      const { status, stderr } = on(version);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(/^aixgo needs Node\.js 20\.19 or newer; .*\n$/);
+    }
+    for (const version of ["20.19.0", "22.0.0", "24.1.0", "100.0.0"]) expect(on(version)).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  it("parses the commands and what they import before the check", () => {
+    for (const file of ["start.mjs", "verify.mjs", "run.mjs", "node-version.mjs"]) {
+      const code = readFileSync(`${TOOLS}${file}`, "utf8").replace(/\/\/.*$/gm, "");
+      expect(code, file).not.toMatch(/\?\.|\?\?|=>|`|\bawait\b|\bconst\b|\blet\b|from "(?!\.)/);
+      // The only static import is the check itself; all else is loaded after it.
+      expect([...code.matchAll(/^import\b.*$/gm)].map(([line]) => line)).toEqual(
+        file === "node-version.mjs" ? [] : ['import "./node-version.mjs";'],
+      );
+    }
+  });
+});
+
+describe("children", () => {
+  it("answer with code and output, and never reject", async () => {
+    expect(await run(process.execPath, ["-e", "console.log(1); console.error(2); process.exit(3)"])).toMatchObject({
+      code: 3,
+      stdout: "1\n",
+    });
+    expect((await run("no-such-program-anywhere", [])).code).not.toBe(0);
+    const late = await run(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { timeoutMs: 200 });
+    expect(late.code).not.toBe(0);
+    expect(late.output).toContain("SIGKILL");
+  });
+
+  it("an unknown task or argument is told with what is known", () => {
+    const task = spawnSync(process.execPath, [`${TOOLS}run.mjs`, "toString"], { encoding: "utf8" });
+    expect(task.status).toBe(2);
+    expect(task.stderr).toContain("build | bench | demo:crash");
+    const argument = spawnSync(process.execPath, [`${TOOLS}verify.mjs`, "--quick"], { encoding: "utf8" });
+    expect(argument.status).toBe(2);
+    expect(argument.stderr).toContain("--fast and --long");
+  });
+});
