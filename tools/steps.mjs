@@ -24,13 +24,14 @@ export function steps({ fast }) {
     { name: "types of tests and tools", work: checkTestTypes },
     { name: "import arrows", work: async () => ({ problems: arrowProblems() }) },
     { name: "unused code and dependencies", work: () => tool("knip", ["--no-progress"]) },
-  ];
-  const slow = [
     { name: "code in README files", work: checkReadmeCode },
-    { name: "packed packages", work: async () => ({ problems: await packageProblems() }) },
-    { name: "tests", work: runTests },
   ];
-  return fast ? quick : [...quick, ...slow];
+  if (fast) return [...quick, { name: "fast tests", work: () => runTests({ fast }) }];
+  return [
+    ...quick,
+    { name: "packed packages", work: async () => ({ problems: await packageProblems() }) },
+    { name: "tests", work: () => runTests({ fast }) },
+  ];
 }
 
 /** @param {string} name @param {readonly string[]} args @returns {Promise<Outcome>} */
@@ -63,15 +64,20 @@ async function checkReadmeCode() {
   return { problems, note: `${compiled} blocks compiled, ${ran} run` };
 }
 
-/** @returns {Promise<Outcome>} */
-async function runTests() {
-  const tested = projects().filter(({ manifest }) => manifest.nx?.targets?.test !== undefined);
+/** Suites that start servers and processes have this tag in their package.json. */
+const SLOW = "slow-tests";
+
+/** @param {{ fast: boolean }} options @returns {Promise<Outcome>} */
+async function runTests({ fast }) {
+  const tested = projects()
+    .filter(({ manifest }) => manifest.nx?.targets?.test !== undefined)
+    .filter(({ manifest }) => !fast || manifest.nx.tags?.includes(SLOW) !== true);
   const problems = projects()
     .filter(
       ({ folder, manifest }) => manifest.nx?.targets?.test === undefined && existsSync(join(ROOT, folder, "src")) && folder !== "bench",
     )
     .map(({ folder }) => `${folder} has no test target`);
-  const { problems: failures } = await nx(["run-many", "-t", "test"]);
+  const { problems: failures } = await nx(["run-many", "-t", "test", ...(fast ? [`--exclude=tag:${SLOW}`] : [])]);
   const suites = tested.map(({ folder }) => folder.replace(/^.*\//, ""));
   const isComplete = suites.every((suite) => existsSync(join(ROOT, ".artifacts", "test", `${suite}.json`)));
   return isComplete ? { problems, suites, unlessTestsFail: failures } : { problems: [...problems, ...failures], suites };
