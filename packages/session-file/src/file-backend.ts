@@ -1,0 +1,158 @@
+import { AixgoError } from "@aixgo/core";
+import type { Append, Lease, SessionBackend } from "@aixgo/session/backend";
+import { isForeign, storeError } from "./fs-errors.ts";
+import { fenced, leaseUnderLock } from "./journal.ts";
+import { assertId, folderOf } from "./layout.ts";
+import { cancelled, holds, isLive, prolonged, remainingMs } from "./lease.ts";
+import { resolveOptions, type FileBackendOptions } from "./options.ts";
+import { remove } from "./removal.ts";
+import { rewrite } from "./rewriting.ts";
+import { find } from "./search.ts";
+import { openStore, type Store } from "./store.ts";
+
+const MAX_LEASE_TEXT = 256;
+const MAX_TTL_MS = 86_400_000;
+
+/**
+ * Sessions in JSONL files, `<baseDir>/<agent>/<session>.jsonl`, shared by the processes of one host.
+ *
+ * Does nothing until its first call. The caller closes it.
+ * @throws AixgoError `INVALID_OPTION`; from the first call on also `PERMISSION_DENIED` for a folder that others can read,
+ * `STORE_UNSUPPORTED_FS`, `LOCK_UNAVAILABLE`, and `STORE_BUSY` if a stopped process holds a lock
+ */
+export function createFileBackend(options: FileBackendOptions = {}): SessionBackend {
+  const resolved = resolveOptions(options);
+  let opened: Promise<Store> | undefined;
+  let closing: Promise<void> | undefined;
+  const running = new Set<Promise<unknown>>();
+
+  /** Every call passes here: lazily opened, counted for `close`, foreign errors translated. */
+  async function call<T>(doing: string, body: (store: Store) => Promise<T>): Promise<T> {
+    if (closing !== undefined) throw closed(doing);
+    const run = (async () => body(await (opened ??= openStore(resolved).catch(forget))))();
+    running.add(run);
+    try {
+      return await run;
+    } catch (error) {
+      throw isForeign(error) ? error : storeError(error, doing);
+    } finally {
+      running.delete(run);
+    }
+  }
+
+  /** The next call tries again. */
+  function forget(error: unknown): never {
+    opened = undefined;
+    throw error;
+  }
+
+  return {
+    name: "file",
+    capabilities: {
+      sharedBy: resolved.singleProcess ? "process" : "host",
+      durability: resolved.durability,
+      maxLineBytes: resolved.maxLineBytes,
+      indexedMetadata: resolved.indexedMetadata,
+      ttl: false,
+      verifiesReads: true,
+    },
+    async create(request) {
+      assertId(request.ref.id);
+      folderOf(request.info.agentName);
+      return call(`create session ${request.ref.id}`, (store) => store.create(request));
+    },
+    async head(id) {
+      assertId(id);
+      return call(`open session ${id}`, ({ journal }) => journal.head(id));
+    },
+    async append(ref, request) {
+      assertId(ref.id);
+      if (request.acquire !== undefined) assertLease(request.acquire);
+      return call(`append to session ${ref.id}`, ({ journal }) => journal.append(ref, request));
+    },
+    async *read(ref, range) {
+      assertId(ref.id);
+      const doing = `read session ${ref.id}`;
+      const pages = await call(doing, async (store) => store.pages.read(ref, range));
+      try {
+        for (;;) {
+          const next = await call(doing, async () => pages.next());
+          if (next.done === true) return;
+          yield next.value;
+        }
+      } finally {
+        await pages.return();
+      }
+    },
+    async find(ref, what) {
+      assertId(ref.id);
+      return call(`search session ${ref.id}`, ({ journal, pages }) => find(journal, pages, ref, what));
+    },
+    async list(query) {
+      return call("list sessions", ({ catalog }) => catalog.list(query));
+    },
+    async renew(ref, lease, ttlMs) {
+      assertId(ref.id);
+      assertTtl(ttlMs);
+      const doing = `renew the lease of session ${ref.id}`;
+      return call(doing, ({ journal }) =>
+        journal.withLock(ref, doing, (log): Lease => {
+          const record = leaseUnderLock(log);
+          if (!holds(record, lease)) throw fenced(ref.id, lease.fence);
+          const next = prolonged(record, ttlMs);
+          log.writeLease(next);
+          const { fence, token, holder, cancelRequested } = next;
+          return { fence, token, holder, expiresInMs: remainingMs(next), ...(cancelRequested === undefined ? {} : { cancelRequested }) };
+        }),
+      );
+    },
+    async cancel(ref, reason) {
+      assertId(ref.id);
+      const doing = `cancel the turn of session ${ref.id}`;
+      return call(doing, ({ journal }) =>
+        journal.withLock(ref, doing, (log) => {
+          const record = leaseUnderLock(log);
+          if (!isLive(record)) return false;
+          log.writeLease(cancelled(record, reason));
+          return true;
+        }),
+      );
+    },
+    async rewrite(ref, request) {
+      assertId(ref.id);
+      return call(`rewrite session ${ref.id}`, (store) => rewrite(store, ref, request));
+    },
+    async delete(ref, { erase = false } = {}) {
+      assertId(ref.id);
+      return call(`delete session ${ref.id}`, (store) => remove(store, ref, erase));
+    },
+    close() {
+      return (closing ??= (async () => {
+        await Promise.allSettled(running);
+        const store = await opened?.catch(() => undefined);
+        if (store === undefined) return;
+        store.logs.close();
+        await store.catalog.close();
+        store.stripes.close();
+      })());
+    },
+  };
+}
+
+/** What goes into a lease record is bounded: it is written within one page. */
+function assertLease({ token, holder, ttlMs }: NonNullable<Append["acquire"]>): void {
+  for (const [name, value] of Object.entries({ token, holder })) {
+    if (typeof value !== "string" || value.length === 0 || value.length > MAX_LEASE_TEXT)
+      throw new AixgoError("INVALID_OPTION", `option ${name} of a lease must be a text of 1 to ${MAX_LEASE_TEXT} characters`);
+  }
+  assertTtl(ttlMs);
+}
+
+function assertTtl(ttlMs: number): void {
+  if (!Number.isFinite(ttlMs) || ttlMs < 0 || ttlMs > MAX_TTL_MS)
+    throw new AixgoError("INVALID_OPTION", `option ttlMs must be a number from 0 to ${MAX_TTL_MS}`);
+}
+
+function closed(doing: string): AixgoError {
+  return new AixgoError("BACKEND_CLOSED", `${doing}: this backend was closed`);
+}

@@ -1,0 +1,236 @@
+import { closeSync, constants, fstatSync, lstatSync, readSync } from "node:fs";
+import { isAixgoError, type AixgoError } from "@aixgo/core";
+import { openPrivate } from "./durable.ts";
+import { assertPrivate, folderOf, type Layout } from "./layout.ts";
+import { EntryMarks } from "./entry-marks.ts";
+import { LeaseFile, type LeaseRecord } from "./lease.ts";
+import { PAGE_BYTES, readLater, readNow, SYNC_BYTES } from "./reading.ts";
+import { corrupt, judge, recover } from "./recovery.ts";
+import { advance, JOINT_BYTES, jointOf, type LogState } from "./scan.ts";
+import { readSidecar, SIDECAR_EVERY_BYTES, writeSidecar } from "./sidecar.ts";
+import type { Stripes } from "./stripes.ts";
+import { readWrapped } from "./wrapped-keys.ts";
+
+/** What the log's path holds now, compared with what is open. `behind`: more was appended than is read synchronously. */
+export type Freshness = "current" | "behind" | "replaced";
+
+const JOINT = Buffer.allocUnsafe(JOINT_BYTES);
+
+/** One log with its descriptor and what is known of it. Made by `openLog`; closed by whoever keeps it. */
+export class OpenLog {
+  readonly id: string;
+  readonly folder: string;
+  readonly path: string;
+  readonly stripe: string;
+  readonly fd: number;
+  readonly lease: LeaseFile;
+  readonly #layout: Layout;
+  readonly #ino: number;
+  readonly #dev: number;
+  /** Calls that use the descriptor now: it is not closed while there are any. */
+  users = 0;
+  closed = false;
+  /** A failed sync or write: the descriptor is not used again. */
+  distrusted = false;
+  state: LogState;
+  keys: Uint8Array | undefined;
+  /** Why the log can be read only up to `state`. */
+  damage: AixgoError | undefined;
+  /** Size of the file when its tail was last found to be unfinished. */
+  tornSize = -1;
+  /** The lease record as this process last saw it; undefined: it has to be read. */
+  leaseSeen: { readonly record: LeaseRecord | undefined } | undefined;
+  readonly marks: EntryMarks = new EntryMarks();
+  #sidecarAt: number;
+  #last: Promise<void> | undefined;
+
+  constructor(layout: Layout, stripes: Stripes, id: string, folder: string, fd: number, state: LogState, sidecarAt: number) {
+    this.#layout = layout;
+    this.id = id;
+    this.folder = folder;
+    this.fd = fd;
+    this.path = layout.log(folder, id);
+    this.stripe = stripes.of(id);
+    this.lease = new LeaseFile(layout, id);
+    const { ino, dev } = fstatSync(fd);
+    this.#ino = ino;
+    this.#dev = dev;
+    this.state = state;
+    this.#sidecarAt = sidecarAt;
+    this.keys = readWrapped(layout, id);
+  }
+
+  /** Looks at the file and, if it has grown by no more than is read synchronously, reads on. Inside the lock a torn tail is cut; outside it is left alone. */
+  refresh(locked: { readonly maxLineBytes: number } | undefined): Freshness {
+    const stat = lstatSync(this.path, { throwIfNoEntry: false });
+    const known = this.state.head.bytes;
+    if (stat === undefined || stat.ino !== this.#ino || stat.dev !== this.#dev || stat.size < known || !this.#endsAsKnown(known))
+      return "replaced";
+    if (stat.size === known) return "current";
+    const torn = stat.size === this.tornSize;
+    if (locked === undefined && torn) return "current";
+    if (stat.size - known > SYNC_BYTES && !torn) return "behind";
+    const advanced = readNow(this.fd, advance(this.state, stat.size, this.marks.seen));
+    this.#advanceTo(advanced.state as LogState);
+    if (this.state.head.bytes === stat.size) return "current";
+    if (locked === undefined) {
+      // Perhaps another process is writing just now; whether it is damage is judged with the lock held.
+      if (advanced.badAt !== undefined) return "replaced";
+      this.tornSize = stat.size;
+      return "current";
+    }
+    const left = recover(this.fd, this.state, this.#layout, this.folder, this.id, locked.maxLineBytes);
+    if ("damage" in left) throw corrupt(this.#layout, this.folder, this.id, left.damage);
+    this.#advanceTo(left.state);
+    return "current";
+  }
+
+  /** The same for any growth, outside the lock. */
+  async catchUp(): Promise<void> {
+    const { size } = fstatSync(this.fd);
+    const before = this.state;
+    const advanced = await readLater(this.fd, advance(before, size, undefined));
+    if (this.state === before) {
+      this.marks.forget();
+      this.#advanceTo(advanced.state as LogState);
+    }
+    if (this.state.head.bytes < size) this.tornSize = size;
+  }
+
+  /** Lines were written, and verified before. */
+  wrote(state: LogState): void {
+    this.state = state;
+    this.tornSize = -1;
+    if (state.head.bytes - this.#sidecarAt >= SIDECAR_EVERY_BYTES) this.saveSidecar();
+  }
+
+  saveSidecar(): void {
+    if (this.damage !== undefined || this.state.head.bytes === this.#sidecarAt) return;
+    this.#sidecarAt = this.state.head.bytes;
+    writeSidecar(this.#layout, this.id, this.state);
+  }
+
+  /** For a log whose opening would take long without: below a page, reading it is as quick as reading a sidecar. */
+  saveSidecarIfLong(): void {
+    if (this.state.head.bytes > PAGE_BYTES) this.saveSidecar();
+  }
+
+  /** Runs bodies one after another: one group at a time, its sync included, so that a failed sync is never followed by one that seems to succeed. */
+  async serial<T>(body: () => Promise<T>): Promise<T> {
+    const before = this.#last;
+    let done: () => void = () => undefined;
+    const mine = new Promise<void>((resolve) => (done = resolve));
+    this.#last = mine;
+    try {
+      await before;
+      return await body();
+    } finally {
+      if (this.#last === mine) this.#last = undefined;
+      done();
+    }
+  }
+
+  /** Whether a body would begin at once. */
+  get isIdle(): boolean {
+    return this.#last === undefined;
+  }
+
+  /** The lease record. Only an append can take or release a lease, so without new lines an absent one is still absent. */
+  readLease(): LeaseRecord | "torn" | undefined {
+    const seen = this.leaseSeen;
+    if (seen !== undefined && (seen.record === undefined || seen.record.released === true)) return seen.record;
+    const record = this.lease.read(this.state.head.incarnation);
+    if (record !== "torn") this.leaseSeen = { record };
+    return record;
+  }
+
+  writeLease(record: LeaseRecord): void {
+    this.leaseSeen = undefined;
+    this.lease.write(record);
+    this.leaseSeen = { record };
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    closeSync(this.fd);
+    this.lease.close();
+  }
+
+  #advanceTo(state: LogState): void {
+    if (state === this.state) return;
+    this.state = state;
+    this.tornSize = -1;
+    // Leases and keys change only together with lines.
+    this.leaseSeen = undefined;
+    this.keys = readWrapped(this.#layout, this.id);
+    if (state.head.bytes - this.#sidecarAt >= SIDECAR_EVERY_BYTES) this.saveSidecar();
+  }
+
+  /** A file that was cut and filled again by someone else has another end here. */
+  #endsAsKnown(known: number): boolean {
+    return (
+      readSync(this.fd, JOINT, 0, JOINT_BYTES, known - JOINT_BYTES) === JOINT_BYTES &&
+      JOINT.toString("latin1", 0, JOINT_BYTES) === jointOf(this.state.head.hash)
+    );
+  }
+}
+
+/** Opens a log and reads it to its end, from its sidecar on where there is one. Undefined: the file is missing or empty, as an unfinished create leaves it. */
+export async function openLog(
+  layout: Layout,
+  stripes: Stripes,
+  id: string,
+  folder: string,
+  maxLineBytes: number,
+): Promise<OpenLog | undefined> {
+  const path = layout.log(folder, id);
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  assertPrivate(lstatSync(layout.agentFolder(folder)), "folder", `${layout.shown}/${folder}`);
+  assertPrivate(stat, "file", `${layout.shown}/${layout.shownLog(folder, id)}`);
+  let fd: number;
+  try {
+    fd = openPrivate(path, constants.O_RDWR);
+  } catch (error) {
+    if (isMissingNow(error)) return undefined;
+    throw error;
+  }
+  try {
+    const { size } = fstatSync(fd);
+    if (size === 0) {
+      closeSync(fd);
+      return undefined;
+    }
+    const remembered = await readLater(fd, readSidecar(layout, id, size));
+    const advanced = await readLater(fd, advance(remembered, size));
+    let state = advanced.state;
+    let damage = await readLater(fd, judge(advanced, size, maxLineBytes));
+    if (damage !== undefined) {
+      // Another process may have been writing: the last look is taken with the lock held.
+      const known = state;
+      const again = await stripes.hold(stripes.of(id), `reading session ${id}`, () => {
+        const now = fstatSync(fd).size;
+        const next = readNow(fd, advance(known, now));
+        return { state: next.state, damage: readNow(fd, judge(next, now, maxLineBytes)) };
+      });
+      state = again.state;
+      damage = again.damage;
+    }
+    if (state === undefined) throw corrupt(layout, folder, id, damage ?? { seq: 0, offset: 0 });
+    if (state.head.id !== id || folderOf(state.head.info.agentName) !== folder)
+      throw corrupt(layout, folder, id, { seq: 0, offset: 0 }, ": its header names another session or agent");
+    const log = new OpenLog(layout, stripes, id, folder, fd, state, remembered?.head.bytes ?? 0);
+    if (damage !== undefined) log.damage = corrupt(layout, folder, id, damage);
+    if (state.head.bytes < fstatSync(fd).size) log.tornSize = fstatSync(fd).size;
+    if (state.head.bytes - (remembered?.head.bytes ?? 0) >= SIDECAR_EVERY_BYTES) log.saveSidecar();
+    return log;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function isMissingNow(error: unknown): boolean {
+  return !isAixgoError(error) && (error as { code?: unknown }).code === "ENOENT";
+}

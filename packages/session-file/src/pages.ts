@@ -1,0 +1,177 @@
+import { AixgoError } from "@aixgo/core";
+import { fold } from "@aixgo/session/backend";
+import type { ReadRange, Ref } from "@aixgo/session/backend";
+import type { Journal } from "./journal.ts";
+import { incarnationChanged } from "./journal.ts";
+import type { Layout } from "./layout.ts";
+import { Misread, offsetOf, seqIn } from "./offsets.ts";
+import type { OpenLog } from "./open-log.ts";
+import { PAGE_BYTES, readLater, readNow, SYNC_BYTES, type Reading } from "./reading.ts";
+import { corrupt } from "./recovery.ts";
+import { hashAgrees, JOINT_BYTES } from "./scan.ts";
+import type { Stripes } from "./stripes.ts";
+
+const NEWLINE = 0x0a;
+
+/** Whole verified lines: `bytes` from `start` on, the first of them with this seq, and where the next ones begin (or, in reverse, end). */
+interface Piece {
+  readonly pages: readonly Buffer[];
+  readonly nextSeq: number;
+  readonly nextOffset: number;
+}
+
+export interface Pages {
+  read(ref: Ref, range?: ReadRange): AsyncGenerator<Buffer, void, undefined>;
+}
+
+/**
+ * Reads a log in pages of whole lines. The chain is verified over every byte before it is handed out. The end is fixed when
+ * reading begins, at the last whole batch; the log may grow meanwhile. The descriptor is held only while bytes are read.
+ */
+export function createPages(journal: Journal, layout: Layout, stripes: Stripes): Pages {
+  /** Reads with the log as it is now. What does not verify is read again with the lock held before it is called damage. */
+  async function piece<T>(ref: Ref, reading: (log: OpenLog) => Reading<T>): Promise<T> {
+    return journal.withLog(ref.id, async (log) => {
+      if (log.state.head.incarnation !== ref.incarnation) throw incarnationChanged(ref.id);
+      try {
+        return await readLater(log.fd, reading(log));
+      } catch (error) {
+        if (!(error instanceof Misread)) throw error;
+        try {
+          return await stripes.hold(log.stripe, `reading session ${ref.id}`, () => readNow(log.fd, reading(log)));
+        } catch (again) {
+          if (!(again instanceof Misread)) throw again;
+          throw corrupt(layout, log.folder, log.id, { seq: again.seq, offset: again.offset });
+        }
+      }
+    });
+  }
+
+  return {
+    async *read(ref, range = {}) {
+      const { from, to, reverse, limit, signal } = checked(range);
+      const opened = await piece(ref, function* (log) {
+        const { head } = log.state;
+        let first = from;
+        let last = Math.min(to, head.seq);
+        if (limit !== undefined) {
+          if (reverse) first = Math.max(first, last - limit + 1);
+          else last = Math.min(last, first + limit - 1);
+        }
+        if (first > last) return { first, last, start: 0, end: 0, damage: log.damage };
+        const end = yield* offsetOf(head, last + 1);
+        return { first, last, start: yield* offsetOf(head, first), end, damage: to > head.seq ? log.damage : undefined };
+      });
+      if (reverse && opened.damage !== undefined) throw opened.damage;
+      let seq = reverse ? opened.last : opened.first;
+      let at = reverse ? opened.end : opened.start;
+      let budget = SYNC_BYTES;
+      while (reverse ? seq >= opened.first : seq <= opened.last) {
+        if (signal?.aborted === true) throw new AixgoError("CANCELLED", `reading session ${ref.id} was cancelled`);
+        // Small pieces first: whoever wants only the beginning does not pay for more.
+        const want = budget > 0 ? PAGE_BYTES : SYNC_BYTES;
+        budget -= want;
+        const step = await piece(ref, () =>
+          reverse ? backward(seq, opened.first, at, opened.start, PAGE_BYTES) : forward(ref, seq, opened.last, at, opened.end, want),
+        );
+        yield* step.pages;
+        seq = step.nextSeq;
+        at = step.nextOffset;
+      }
+      if (opened.damage !== undefined) throw opened.damage;
+    },
+  };
+}
+
+function* forward(ref: Ref, first: number, last: number, start: number, end: number, want: number): Reading<Piece> {
+  const back = Math.min(JOINT_BYTES, start);
+  for (let length = Math.min(want, end - start); ; length = Math.min(length * 4, end - start)) {
+    const bytes = yield { offset: start - back, length: back + length };
+    if (bytes.length < back + length) throw new Misread(start, first);
+    const lastNewline = bytes.lastIndexOf(NEWLINE);
+    if (lastNewline < back) {
+      if (length === end - start) throw new Misread(start, first);
+      continue;
+    }
+    const pages: Buffer[] = [];
+    let seq = first;
+    let pageStart = back;
+    let previous = back === 0 ? ref.incarnation : bytes.toString("latin1", 0, JOINT_BYTES - 3);
+    let at = back;
+    while (at <= lastNewline) {
+      const newline = bytes.indexOf(NEWLINE, at);
+      if (!hashAgrees(bytes, at, newline, previous) || seq > last) throw new Misread(start - back + at, seq);
+      if (at === back && seqIn(bytes, at, newline) !== first) throw new Misread(start, first);
+      if (newline + 1 - pageStart > PAGE_BYTES && at > pageStart) {
+        pages.push(bytes.subarray(pageStart, at));
+        pageStart = at;
+      }
+      previous = hashOfLine(bytes, newline);
+      seq++;
+      at = newline + 1;
+    }
+    pages.push(bytes.subarray(pageStart, at));
+    return { pages, nextSeq: seq, nextOffset: start - back + at };
+  }
+}
+
+function* backward(last: number, first: number, end: number, start: number, want: number): Reading<Piece> {
+  for (let length = Math.min(want, end - start); ; length = Math.min(length * 4, end - start)) {
+    const from = end - length;
+    const back = Math.min(JOINT_BYTES, from);
+    const bytes = yield { offset: from - back, length: back + length };
+    if (bytes.length < back + length || bytes[bytes.length - 1] !== NEWLINE) throw new Misread(end, last);
+    // Lines that begin inside these bytes, the last one first. `Buffer.lastIndexOf` counts a negative offset from the end.
+    const lines: Buffer[] = [];
+    let total = 0;
+    let seq = last;
+    let lineEnd = bytes.length - 1;
+    while (lineEnd > back && seq >= first) {
+      const newline = lineEnd === 0 ? -1 : bytes.lastIndexOf(NEWLINE, lineEnd - 1);
+      const isFirst = from === 0 && newline < 0;
+      if (!isFirst && (newline < back - 1 || newline < JOINT_BYTES - 1)) break;
+      const at = newline + 1;
+      if (total + lineEnd + 1 - at > PAGE_BYTES && lines.length > 0) break;
+      const previous = isFirst ? incarnationBefore(bytes, at, lineEnd) : bytes.toString("latin1", at - JOINT_BYTES, at - 3);
+      if (previous === undefined || !hashAgrees(bytes, at, lineEnd, previous) || seqIn(bytes, at, lineEnd) !== seq)
+        throw new Misread(from - back + at, seq);
+      lines.push(bytes.subarray(at, lineEnd + 1));
+      total += lineEnd + 1 - at;
+      seq--;
+      lineEnd = newline;
+    }
+    if (lines.length === 0) {
+      if (length === end - start) throw new Misread(start, last);
+      continue;
+    }
+    return { pages: [Buffer.concat(lines, total)], nextSeq: seq, nextOffset: from - back + lineEnd + 1 };
+  }
+}
+
+function hashOfLine(bytes: Buffer, newline: number): string {
+  return bytes.toString("latin1", newline + 1 - JOINT_BYTES, newline - 2);
+}
+
+/** The header's chain begins with the incarnation, which it names itself. */
+function incarnationBefore(bytes: Buffer, start: number, end: number): string | undefined {
+  try {
+    return fold(undefined, bytes.subarray(start, end)).incarnation;
+  } catch {
+    return undefined;
+  }
+}
+
+function checked(range: ReadRange): {
+  from: number;
+  to: number;
+  reverse: boolean;
+  limit: number | undefined;
+  signal: AbortSignal | undefined;
+} {
+  const { from = 0, to = Number.MAX_SAFE_INTEGER, reverse = false, limit, signal } = range;
+  for (const [name, value] of Object.entries({ from, to, limit: limit ?? 0 })) {
+    if (!Number.isSafeInteger(value) || (value < 0 && name !== "to"))
+      throw new AixgoError("INVALID_OPTION", `option ${name} of a range must be a whole number from 0 on`);
+  }
+  return { from, to, reverse, limit, signal };
+}

@@ -1,0 +1,51 @@
+import { AixgoError } from "@aixgo/core";
+import type { Appended, Head, Position, Ref } from "@aixgo/session/backend";
+import { syncFolder } from "./durable.ts";
+import { incarnationChanged, leaseUnderLock } from "./journal.ts";
+import { completeHead, isLive, removeLease } from "./lease.ts";
+import { OpenLog } from "./open-log.ts";
+import { removeSidecar } from "./sidecar.ts";
+import { stage } from "./staging.ts";
+import type { Store } from "./store.ts";
+
+/** Replaces a log by a new incarnation: written whole beside it, then renamed over it inside the lock. Handles of the old one notice that the file is another. */
+export async function rewrite(
+  store: Store,
+  ref: Ref,
+  request: { readonly expect: Position; readonly next: Ref; readonly lines: AsyncIterable<Uint8Array> },
+): Promise<Appended> {
+  const { layout, stripes, journal, logs, catalog, durable, maxLineBytes } = store;
+  const doing = `rewrite session ${ref.id}`;
+  if (request.next.id !== ref.id) throw new AixgoError("INVALID_INPUT", `${doing}: a new incarnation keeps the id; nothing was written`);
+  if (request.next.incarnation === ref.incarnation)
+    throw new AixgoError("INVALID_INPUT", `${doing}: the new incarnation must have a new name; nothing was written`);
+  const { info, incarnation } = await journal.head(ref.id);
+  if (incarnation !== ref.incarnation) throw incarnationChanged(ref.id);
+  const staged = await stage(layout, { id: ref.id, agentName: info.agentName, incarnation: request.next.incarnation }, request.lines, {
+    durable,
+    maxLineBytes,
+    doing,
+    syncAlways: true,
+  });
+  try {
+    const outcome = await journal.withLock(ref, doing, (log): { conflict: Head } | { log: OpenLog } => {
+      const { head } = log.state;
+      const record = leaseUnderLock(log);
+      if (head.seq !== request.expect.seq || head.hash !== request.expect.hash || isLive(record))
+        return { conflict: completeHead(head, record, log.keys) };
+      // Before the new log has the name: leases and sidecars name their incarnation, and are void with it.
+      staged.draft.publish(log.path, true);
+      removeSidecar(layout, ref.id);
+      removeLease(layout, ref.id);
+      catalog.put(staged.state.head);
+      log.distrusted = true;
+      return { log: new OpenLog(layout, stripes, ref.id, log.folder, staged.draft.fd, staged.state, 0) };
+    });
+    if ("conflict" in outcome) return await logs.use(ref.id, (log) => journal.conflict(log, outcome.conflict, request.expect));
+    logs.adopt(outcome.log);
+    if (durable) await syncFolder(layout.agentFolder(outcome.log.folder));
+    return { head: staged.state.head };
+  } finally {
+    staged.draft.discard();
+  }
+}

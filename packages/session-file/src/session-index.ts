@@ -1,0 +1,152 @@
+import { closeSync, constants, fstatSync, lstatSync, readdirSync, readSync } from "node:fs";
+import { encodeSegment } from "@aixgo/security";
+import { openPrivate, replaceNow, writeAll } from "./durable.ts";
+import { isMissing } from "./fs-errors.ts";
+import type { Layout } from "./layout.ts";
+import { ownIdentity } from "./process-identity.ts";
+import { readRecord, readSmallFile, encodeRecord } from "./record.ts";
+import { STRIPE_COUNT, type Stripes } from "./stripes.ts";
+
+/** Where a session lies. `settled`: its name in the agent's folder is known to be durable. */
+export interface Place {
+  readonly folder: string;
+  readonly settled: boolean;
+}
+
+/**
+ * Finds a session without its agent: one append-only file per stripe with lines `<id> <agent folder>[ ?]`.
+ *
+ * A line is written before the log gets its name, marked `?`, and again without the mark once that name is durable. So
+ * within one boot the index holds every session of the store; after a boot it is completed from the folders once.
+ */
+export interface SessionIndex {
+  /** Also of a session that the index has lost: then all folders are looked through. */
+  find(id: string): Place | undefined;
+  /** Of a session that has, or is about to get, a log. At the same cost in a store of any size. */
+  listed(id: string): Place | undefined;
+  note(id: string, folder: string, settled: boolean): void;
+  /** Under the session's lock. */
+  forget(id: string): void;
+  /** Adds what the folders hold and the index does not, once a boot. */
+  complete(): Promise<void>;
+}
+
+const BOOT = "boot";
+/** What `encodeSegment` makes. */
+const FOLDER = /^[a-z0-9_%][a-z0-9_%~.-]*$/;
+
+export function createSessionIndex(layout: Layout, stripes: Stripes): SessionIndex {
+  const pathOf = (id: string): string => layout.own("index", stripes.of(id));
+
+  function listed(id: string): Place | undefined {
+    const place = placeIn(readSmallFile(pathOf(id))?.toString("latin1") ?? "", encodeSegment(id));
+    return place !== undefined && isThere(layout.log(place.folder, id)) ? place : undefined;
+  }
+
+  function find(id: string): Place | undefined {
+    const place = listed(id);
+    if (place !== undefined) return place;
+    for (const folder of agentFolders(layout)) {
+      if (isThere(layout.log(folder, id))) return { folder, settled: false };
+    }
+    return undefined;
+  }
+
+  function note(id: string, folder: string, settled: boolean): void {
+    write(pathOf(id), [line(encodeSegment(id), folder, settled)]);
+  }
+
+  return {
+    find,
+    listed,
+    note,
+    forget(id) {
+      const path = pathOf(id);
+      const name = `${encodeSegment(id)} `;
+      const lines = (readSmallFile(path)?.toString("latin1") ?? "").split("\n").filter((one) => one !== "" && !one.startsWith(name));
+      replaceNow(layout.part("drafts"), path, Buffer.from(lines.map((one) => `${one}\n`).join(""), "latin1"));
+    },
+    async complete() {
+      const { boot } = ownIdentity();
+      const path = layout.own("index", BOOT);
+      const last = readRecord(path) as { boot?: unknown } | undefined;
+      if (last !== undefined && boot !== "" && last.boot === boot) return;
+      const missing = new Map<string, Array<readonly [name: string, folder: string]>>();
+      for (const folder of agentFolders(layout)) {
+        for (const file of readdirSync(layout.agentFolder(folder))) {
+          if (!file.endsWith(".jsonl")) continue;
+          const name = file.slice(0, -".jsonl".length);
+          // Encoded names of ids that were kept as they are; others are found by probing.
+          const stripe = stripes.of(name);
+          if (encodeSegment(name) !== name) continue;
+          const list = missing.get(stripe);
+          if (list === undefined) missing.set(stripe, [[name, folder]]);
+          else list.push([name, folder]);
+        }
+      }
+      for (let i = 0; i < STRIPE_COUNT; i++) {
+        const stripe = i.toString(16).padStart(2, "0");
+        const found = missing.get(stripe);
+        if (found === undefined) continue;
+        await stripes.hold(stripe, "completing the session index", () => {
+          const file = layout.own("index", stripe);
+          const text = readSmallFile(file)?.toString("latin1") ?? "";
+          const known = new Set(text.split("\n").map((one) => one.slice(0, one.indexOf(" "))));
+          const lines = found.filter(([name]) => !known.has(name)).map(([name, folder]) => line(name, folder, false));
+          if (lines.length > 0) write(file, lines);
+        });
+      }
+      replaceNow(layout.part("drafts"), path, encodeRecord({ boot }));
+    },
+  };
+}
+
+/** Folders that may be an agent's. */
+export function agentFolders(layout: Layout): string[] {
+  return readdirSync(layout.baseDir, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
+    .map((entry) => entry.name);
+}
+
+function line(name: string, folder: string, settled: boolean): string {
+  return `${name} ${folder}${settled ? "" : " ?"}\n`;
+}
+
+/** The latest line counts, a settled one above others. */
+function placeIn(text: string, name: string): Place | undefined {
+  const wanted = `${name} `;
+  let place: Place | undefined;
+  for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + 1)) {
+    if (at > 0 && text[at - 1] !== "\n") continue;
+    const end = text.indexOf("\n", at);
+    if (end < 0) break;
+    const [folder, mark] = text.slice(at + wanted.length, end).split(" ");
+    // A name that a damaged index made up must not lead out of the store.
+    if (folder === undefined || !FOLDER.test(folder)) continue;
+    const settled = mark === undefined;
+    if (place === undefined || place.folder !== folder || settled) place = { folder, settled };
+  }
+  return place;
+}
+
+function write(path: string, lines: readonly string[]): void {
+  const fd = openPrivate(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT);
+  try {
+    const { size } = fstatSync(fd);
+    const last = Buffer.allocUnsafe(1);
+    // A line that a crash cut off is ended first.
+    const torn = size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a;
+    writeAll(fd, Buffer.from((torn ? "\n" : "") + lines.join(""), "latin1"), null);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
