@@ -58,8 +58,8 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
     const log = await stripes.hold(stripes.of(id), doing(id), () => {
       if (tombstones.read(id) !== undefined) throw deleted(id);
       const place = placeOf(id, folder);
-      if (place === "taken") return undefined;
-      if (place !== undefined) removeFile(place);
+      if (place.isTaken) return undefined;
+      if (place.empty !== undefined) removeFile(place.empty);
       // Of an earlier session with this id, deleted so long ago that its tombstone is gone.
       removeWrapped(layout, id);
       index.note(id, folder, !durable);
@@ -155,19 +155,22 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
 
   function assertNew(id: string, folder: string): void {
     if (tombstones.read(id) !== undefined) throw deleted(id);
-    if (placeOf(id, folder) === "taken") throw exists(id);
+    if (placeOf(id, folder).isTaken) throw exists(id);
   }
 
   /** Whether a log has this id; or the path of an empty one, which only a power cut leaves: its name was kept, its bytes were not. */
-  function placeOf(id: string, folder: string): "taken" | string | undefined {
+  function placeOf(
+    id: string,
+    folder: string,
+  ): { readonly isTaken: true } | { readonly isTaken: false; readonly empty: string | undefined } {
     let empty: string | undefined;
     for (const path of new Set([layout.log(folder, id), layout.log(index.listed(id)?.folder ?? folder, id)])) {
       const stat = lstatSync(path, { throwIfNoEntry: false });
       if (stat === undefined) continue;
-      if (stat.size !== 0 || !stat.isFile()) return "taken";
+      if (stat.size !== 0 || !stat.isFile()) return { isTaken: true };
       empty = path;
     }
-    return empty;
+    return { isTaken: false, empty };
   }
 
   return async (request) => {

@@ -59,7 +59,7 @@ export function checkQuery(query: SessionQuery, indexedMetadata: readonly string
       agentName ?? null,
       tenantId ?? null,
       userId ?? null,
-      wanted.map(([key, value]) => [key, canonical(value)]).sort(),
+      wanted.map(([key, value]) => JSON.stringify([key, canonical(value)])).toSorted(),
       after ?? null,
       before ?? null,
       order,

@@ -25,22 +25,23 @@ export async function stage(
   options: { durable: boolean; maxLineBytes: number; doing: string; syncAlways?: boolean },
 ): Promise<Staged> {
   const { doing } = options;
-  let draft: Draft | undefined;
-  let state: LogState | undefined;
+  /** What `flush` has made so far. */
+  const made: { draft?: Draft; state?: LogState | undefined } = {};
   let pending: Buffer[] = [];
   let pendingBytes = 0;
   let tail: Buffer = Buffer.alloc(0);
 
   /** Bytes of an unfinished batch stay pending in `tail` and are verified again with the rest of it. */
   const flush = (): void => {
+    const { state } = made;
     const at = state?.head.bytes ?? 0;
     const bytes = Buffer.concat([tail, ...pending]);
     const from = Math.min(at, JOINT_BYTES);
     const step = follow(state, bytes, from);
     if (step.bad !== undefined) throw invalid(doing, state);
-    draft ??= new Draft(layout.part("drafts"));
-    state = step.state;
-    const end = state?.head.bytes ?? 0;
+    const draft = (made.draft ??= new Draft(layout.part("drafts")));
+    made.state = step.state;
+    const end = step.state?.head.bytes ?? 0;
     draft.write(bytes.subarray(from, from + end - at), at);
     tail = bytes.subarray(Math.max(0, from + end - at - JOINT_BYTES));
     pending = [];
@@ -58,8 +59,9 @@ export async function stage(
       if (pendingBytes >= Math.max(PAGE_BYTES, tail.length)) flush();
     }
     if (pending.length > 0) flush();
+    const { draft, state } = made;
     if (draft === undefined || state === undefined || tail.length > Math.min(state.head.bytes, JOINT_BYTES)) throw invalid(doing, state);
-    const { head } = state as LogState;
+    const { head } = state;
     if (
       head.id !== expected.id ||
       head.info.agentName !== expected.agentName ||
@@ -68,10 +70,10 @@ export async function stage(
       throw new AixgoError("INVALID_INPUT", `${doing}: the header names another session, incarnation or agent; nothing was written`);
     }
     const synced = options.durable && (options.syncAlways === true || head.bytes > BLOCK_BYTES || head.seq > 0);
-    if (synced) await syncFile((draft as Draft).fd);
+    if (synced) await syncFile(draft.fd);
     return { draft, state, synced };
   } catch (error) {
-    (draft as Draft | undefined)?.discard();
+    made.draft?.discard();
     throw error;
   }
 }
