@@ -2,6 +2,7 @@ import { lstatSync } from "node:fs";
 import { AixgoError, isAixgoError } from "@aixgo/core";
 import type { CreateRequest, Head } from "@aixgo/session/backend";
 import type { Catalog } from "./catalog.ts";
+import { stageBlobs } from "./fork-blobs.ts";
 import { allSynced, removeFile, syncFile, syncFolder } from "./durable.ts";
 import { storeError } from "./fs-errors.ts";
 import type { Journal } from "./journal.ts";
@@ -46,7 +47,15 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
 
   async function draw(request: CreateRequest, id: string): Promise<Staged> {
     const { agentName } = request.info;
-    return stage(layout, { id, agentName }, request.lines(id), { durable, maxLineBytes: store.maxLineBytes, doing: doing(id) });
+    const staged = await stage(layout, { id, agentName }, request.lines(id), { durable, maxLineBytes: store.maxLineBytes, doing: doing(id) });
+    if (request.blobs === undefined) return staged;
+    try {
+      const blobs = await stageBlobs(store, request);
+      return blobs === undefined ? staged : { ...staged, blobs };
+    } catch (error) {
+      staged.draft.discard();
+      throw error;
+    }
   }
 
   /** Undefined: a session with this id exists. */
@@ -63,6 +72,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       // Of an earlier session with this id, deleted so long ago that its tombstone is gone.
       removeWrapped(layout, id);
       index.note(id, folder, !durable);
+      staged.blobs?.publish(folder, id);
       staged.draft.publish(path, true);
       const opened = new OpenLog(layout, stripes, id, folder, staged.draft.fd, staged.state, 0);
       catalog.put(staged.state.head);
@@ -105,6 +115,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       return { head, created: true };
     } finally {
       staged.draft.discard();
+      staged.blobs?.discard();
     }
   }
 
@@ -136,6 +147,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
         // Somebody else completed it.
       } finally {
         staged.draft.discard();
+        staged.blobs?.discard();
       }
     }
     throw new AixgoError("STORE_BUSY", `${doing(request.ref.id)}: its key changes hands faster than it can be read; nothing was written`);

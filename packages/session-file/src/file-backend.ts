@@ -1,7 +1,8 @@
 import { AixgoError } from "@aixgo/core";
 import type { Append, Lease, SessionBackend } from "@aixgo/session/backend";
 import { isForeign, storeError } from "./fs-errors.ts";
-import { fenced, leaseUnderLock } from "./journal.ts";
+import { MAX_BLOB_BYTES } from "./blobs.ts";
+import { assertIncarnation, fenced, leaseUnderLock } from "./journal.ts";
 import { assertId, folderOf } from "./layout.ts";
 import { cancelled, holds, isLive, prolonged, remainingMs } from "./lease.ts";
 import { resolveOptions, type FileBackendOptions } from "./options.ts";
@@ -46,6 +47,20 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
     throw error;
   }
 
+  /** The same for what comes piece by piece: each is a call of its own. */
+  async function* pieces<T>(doing: string, begin: (store: Store) => AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+    const source = (await call(doing, async (store) => begin(store)))[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await call(doing, async () => source.next());
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      await source.return?.();
+    }
+  }
+
   return {
     name: "file",
     capabilities: {
@@ -55,6 +70,7 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
       indexedMetadata: resolved.indexedMetadata,
       ttl: false,
       verifiesReads: true,
+      maxBlobBytes: MAX_BLOB_BYTES,
     },
     async create(request) {
       assertId(request.ref.id);
@@ -72,17 +88,7 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
     },
     async *read(ref, range) {
       assertId(ref.id);
-      const doing = `read session ${ref.id}`;
-      const pages = await call(doing, async (store) => store.pages.read(ref, range));
-      try {
-        for (;;) {
-          const next = await call(doing, async () => pages.next());
-          if (next.done === true) return;
-          yield next.value;
-        }
-      } finally {
-        await pages.return();
-      }
+      yield* pieces(`read session ${ref.id}`, ({ pages }) => pages.read(ref, range));
     },
     async find(ref, what) {
       assertId(ref.id);
@@ -131,10 +137,41 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
         await Promise.allSettled(running);
         const store = await opened?.catch(() => undefined);
         if (store === undefined) return;
+        store.watchers.close();
         store.logs.close();
         await store.catalog.close();
         store.stripes.close();
       })());
+    },
+    async *watch(ref, _after, signal) {
+      assertId(ref.id);
+      const doing = `watch session ${ref.id}`;
+      const { watchers, path } = await call(doing, async ({ journal, watchers }) =>
+        journal.withLog(ref.id, (log) => {
+          assertIncarnation(log, ref);
+          return { watchers, path: log.path };
+        }),
+      );
+      if (closing !== undefined) throw closed(doing);
+      yield* watchers.hear(path, signal);
+    },
+    blobs: {
+      async put(ref, digest, body, given) {
+        assertId(ref.id);
+        return call(`put an attachment of session ${ref.id}`, ({ blobs }) => blobs.put(ref, digest, body, given));
+      },
+      async *get(ref, digest, given) {
+        assertId(ref.id);
+        yield* pieces(`read an attachment of session ${ref.id}`, ({ blobs }) => blobs.get(ref, digest, given));
+      },
+      async touch(ref, digest) {
+        assertId(ref.id);
+        return call(`touch an attachment of session ${ref.id}`, ({ blobs }) => blobs.touch(ref, digest));
+      },
+      async collect(ref, keep, olderThanMs) {
+        assertId(ref.id);
+        return call(`collect attachments of session ${ref.id}`, ({ blobs }) => blobs.collect(ref, keep, olderThanMs));
+      },
     },
   };
 }

@@ -1,5 +1,5 @@
 import { AixgoError } from "@aixgo/core";
-import type { Appended, Head, Position, Ref } from "@aixgo/session/backend";
+import type { Appended, Head, Ref, RewriteRequest } from "@aixgo/session/backend";
 import { syncFolder } from "./durable.ts";
 import { incarnationChanged, leaseUnderLock } from "./journal.ts";
 import { completeHead, isLive, removeLease } from "./lease.ts";
@@ -12,7 +12,7 @@ import type { Store } from "./store.ts";
 export async function rewrite(
   store: Store,
   ref: Ref,
-  request: { readonly expect: Position; readonly next: Ref; readonly lines: AsyncIterable<Uint8Array> },
+  request: RewriteRequest,
 ): Promise<Appended> {
   const { layout, stripes, journal, logs, catalog, durable, maxLineBytes } = store;
   const doing = `rewrite session ${ref.id}`;
@@ -28,6 +28,7 @@ export async function rewrite(
     syncAlways: true,
   });
   try {
+    const kept = request.blobs?.();
     const outcome = await journal.withLock(ref, doing, (log): { conflict: Head } | { log: OpenLog } => {
       const { head } = log.state;
       const record = leaseUnderLock(log);
@@ -37,6 +38,7 @@ export async function rewrite(
       staged.draft.publish(log.path, true);
       removeSidecar(layout, ref.id);
       removeLease(layout, ref.id);
+      if (kept !== undefined) store.blobs.keepOnly(log.folder, ref.id, kept);
       catalog.put(staged.state.head);
       log.distrusted = true;
       return { log: new OpenLog(layout, stripes, ref.id, log.folder, staged.draft.fd, staged.state, 0) };
