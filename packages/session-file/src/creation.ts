@@ -47,7 +47,11 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
 
   async function draw(request: CreateRequest, id: string): Promise<Staged> {
     const { agentName } = request.info;
-    const staged = await stage(layout, { id, agentName }, request.lines(id), { durable, maxLineBytes: store.maxLineBytes, doing: doing(id) });
+    const staged = await stage(layout, { id, agentName }, request.lines(id), {
+      durable,
+      maxLineBytes: store.maxLineBytes,
+      doing: doing(id),
+    });
     if (request.blobs === undefined) return staged;
     try {
       const blobs = await stageBlobs(store, request);

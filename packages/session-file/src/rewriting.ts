@@ -9,11 +9,7 @@ import { stage } from "./staging.ts";
 import type { Store } from "./store.ts";
 
 /** Replaces a log by a new incarnation: written whole beside it, then renamed over it inside the lock. Handles of the old one notice that the file is another. */
-export async function rewrite(
-  store: Store,
-  ref: Ref,
-  request: RewriteRequest,
-): Promise<Appended> {
+export async function rewrite(store: Store, ref: Ref, request: RewriteRequest): Promise<Appended> {
   const { layout, stripes, journal, logs, catalog, durable, maxLineBytes } = store;
   const doing = `rewrite session ${ref.id}`;
   if (request.next.id !== ref.id) throw new AixgoError("INVALID_INPUT", `${doing}: a new incarnation keeps the id; nothing was written`);

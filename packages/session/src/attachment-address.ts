@@ -12,7 +12,8 @@ export function attachmentUrl(digest: string): string {
 export function digestOf(url: string): string | undefined {
   if (url.slice(0, SCHEME.length).toLowerCase() !== SCHEME) return undefined;
   const digest = url.slice(SCHEME.length);
-  if (!isDigest(digest)) throw new AixgoError("INVALID_INPUT", `an attachment's address is "attachment:sha256-" and 64 hexadecimal digits in lower case`);
+  if (!isDigest(digest))
+    throw new AixgoError("INVALID_INPUT", `an attachment's address is "attachment:sha256-" and 64 hexadecimal digits in lower case`);
   return digest;
 }
 

@@ -83,9 +83,13 @@ export class Attachments {
       yield chunk;
     }
     if (digester.end() !== digest) {
-      throw new AixgoError("ENTRY_CORRUPT", `attachment ${digest} of session ${this.#ref.id} does not agree with its digest: its bytes are damaged`, {
-        details: { session: this.#ref.id, digest },
-      });
+      throw new AixgoError(
+        "ENTRY_CORRUPT",
+        `attachment ${digest} of session ${this.#ref.id} does not agree with its digest: its bytes are damaged`,
+        {
+          details: { session: this.#ref.id, digest },
+        },
+      );
     }
   }
 
@@ -114,8 +118,10 @@ export class Attachments {
       for (const url of urls) {
         const known = found.get(url);
         const base64 = known ?? (await this.#base64Of(url, Math.min(left, AGENT_LIMITS.eachBytes)).catch(lost));
-        if (base64 === undefined || base64.length * 0.75 > left) continue;
-        left -= base64.length * 0.75;
+        if (base64 === undefined) continue;
+        const bytes = Buffer.byteLength(base64, "base64");
+        if (bytes > left) continue;
+        left -= bytes;
         found.set(url, base64);
       }
       (given ??= [...messages])[index] = withData(message, found);

@@ -45,7 +45,8 @@ export async function receiveBlob(
   const { operation, body, expected, maxBytes, signal } = request;
   const digester = new Digester();
   const refuseAborted = (): void => {
-    if (signal?.aborted === true) throw new AixgoError("CANCELLED", `${operation} was cancelled; nothing was stored`, { cause: signal.reason });
+    if (signal?.aborted === true)
+      throw new AixgoError("CANCELLED", `${operation} was cancelled; nothing was stored`, { cause: signal.reason });
   };
   let bytes = 0;
   refuseAborted();
@@ -65,7 +66,11 @@ export async function receiveBlob(
 }
 
 export function tooLarge(operation: string, maxBytes: number): AixgoError {
-  return new AixgoError("LIMIT_EXCEEDED", `${operation}: an attachment has more than the ${maxBytes} bytes that this store takes; nothing was stored`, {
-    details: { maxBytes },
-  });
+  return new AixgoError(
+    "LIMIT_EXCEEDED",
+    `${operation}: an attachment has more than the ${maxBytes} bytes that this store takes; nothing was stored`,
+    {
+      details: { maxBytes },
+    },
+  );
 }

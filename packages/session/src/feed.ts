@@ -74,7 +74,8 @@ export async function* readEntries(log: SessionLog, options: EntriesOptions, rea
 function startOf(log: SessionLog, after: EntriesOptions["after"]): Place {
   if (after === undefined) return { seq: -1, hash: undefined };
   if (typeof after === "number") {
-    if (!Number.isSafeInteger(after) || after < -1) throw new AixgoError("INVALID_OPTION", `after must be a version of the session, not ${after}`);
+    if (!Number.isSafeInteger(after) || after < -1)
+      throw new AixgoError("INVALID_OPTION", `after must be a version of the session, not ${after}`);
     return { seq: after, hash: undefined };
   }
   const { incarnation, seq, hash } = (after ?? {}) as Partial<EntryCursor>;

@@ -14,9 +14,13 @@ export async function inlineContent(
     bytes += chunk.length;
     // Base64 has four characters for three bytes.
     if ((bytes * 4) / 3 > maxBytes) {
-      throw new AixgoError("LIMIT_EXCEEDED", `content for session ${id} is longer than a message may be, and its store has no attachments`, {
-        details: { maxBytes },
-      });
+      throw new AixgoError(
+        "LIMIT_EXCEEDED",
+        `content for session ${id} is longer than a message may be, and its store has no attachments`,
+        {
+          details: { maxBytes },
+        },
+      );
     }
     chunks.push(chunk.slice());
   };

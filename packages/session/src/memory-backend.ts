@@ -1,13 +1,12 @@
 import { AixgoError } from "@aixgo/core";
 import type { Append, Appended, CreateRequest, Head, Position, ReadRange, Ref, SessionBackend } from "./contract.ts";
-import { envelopeOf } from "./envelope.ts";
 import { fold } from "./fold.ts";
 import type { Hints } from "./hints.ts";
 import { copiedBlobs, createMemoryBlobs, MAX_BLOB_BYTES, type MemoryBlobs } from "./memory-blobs.ts";
 import { listPage } from "./memory-list.ts";
+import { boundsOf, indexLines, joined, type LeaseRecord, linesSince, type MemoryLog, PAGE_BYTES } from "./memory-log.ts";
 import { MemoryWatchers } from "./memory-watch.ts";
 
-const PAGE_BYTES = 64 * 1024;
 const TOMBSTONE_MS = 30 * 24 * 60 * 60 * 1000;
 const MAX_TOMBSTONES = 100_000;
 const DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024;
@@ -33,32 +32,15 @@ export interface MemoryStore {
   readonly now: () => number;
 }
 
-interface MemoryLog {
-  readonly lines: Uint8Array[];
-  /** The fold over `lines`. */
-  head: Head;
-  fence: number;
-  lease?: LeaseRecord;
-  keys?: Uint8Array;
-  /** Where its key record lies, whether it still names this session or not. */
-  slot?: string;
-  /** Seq of the last entry with an op or an id. */
-  readonly ops: Map<string, number>;
-  readonly ids: Map<string, number>;
-  readonly blobs: MemoryBlobs;
-}
-
-interface LeaseRecord {
-  readonly fence: number;
-  readonly token: string;
-  readonly holder: string;
-  readonly expiresAt: number;
-  readonly cancelRequested?: string;
-}
-
 /** An empty store. `now` is the clock of leases and tombstones, in milliseconds. */
 export function createMemoryStore(options: { readonly now?: () => number } = {}): MemoryStore {
-  return { logs: new Map(), tombstones: new Map(), keys: new Map(), watchers: new MemoryWatchers(), now: options.now ?? (() => performance.now()) };
+  return {
+    logs: new Map(),
+    tombstones: new Map(),
+    keys: new Map(),
+    watchers: new MemoryWatchers(),
+    now: options.now ?? (() => performance.now()),
+  };
 }
 
 /**
@@ -160,7 +142,7 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       throw new AixgoError("INVALID_INPUT", `${operation}: the lines do not begin with the header of this life of session ${ref.id}`);
     }
     const log: MemoryLog = { lines: stored, head, fence: head.fence, ops: new Map(), ids: new Map(), blobs: blobs() };
-    index(log, stored);
+    indexLines(log, stored);
     return log;
   }
 
@@ -225,7 +207,7 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       const head = lines.reduce<Head>(fold, log.head);
       log.head = head;
       for (const line of lines) log.lines.push(line);
-      index(log, lines);
+      indexLines(log, lines);
       if (acquire !== undefined) {
         log.fence = acquire.fence;
         log.lease = { fence: acquire.fence, token: acquire.token, holder: acquire.holder, expiresAt: store.now() + acquire.ttlMs };
@@ -382,48 +364,6 @@ function checkTtl(operation: string, ref: Ref, ttlMs: number): void {
 function refuseAborted(operation: string, id: string, signal: AbortSignal | undefined): void {
   if (signal?.aborted === true)
     throw new AixgoError("CANCELLED", `${operation}: given up for session ${id}, as its signal asked`, { cause: signal.reason });
-}
-
-function boundsOf(
-  ref: Ref,
-  { from = 0, to, reverse = false, limit }: ReadRange,
-  head: number,
-): { readonly first: number; readonly last: number } {
-  for (const [name, value] of Object.entries({ from, to, limit })) {
-    if (value !== undefined && (!Number.isSafeInteger(value) || value < 0))
-      throw new AixgoError("INVALID_INPUT", `read of session ${ref.id}: ${name} must be a whole number`);
-  }
-  const last = Math.min(to ?? head, head);
-  if (limit === undefined) return { first: from, last };
-  return reverse ? { first: Math.max(from, last - limit + 1), last } : { first: from, last: Math.min(last, from + limit - 1) };
-}
-
-/** All lines after `expect`, or none: a part would let a caller believe that its lines are not there. None either if `expect` is no place of this log. */
-function linesSince(log: MemoryLog, expect: Position): Uint8Array | undefined {
-  const at = log.lines[expect.seq];
-  if (at === undefined || expect.seq >= log.head.seq || envelopeOf(at).hash !== expect.hash) return undefined;
-  const lines = log.lines.slice(expect.seq + 1);
-  const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
-  return bytes <= PAGE_BYTES ? joined(lines) : undefined;
-}
-
-function joined(lines: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(lines.reduce((sum, line) => sum + line.length + 1, 0));
-  let at = 0;
-  for (const line of lines) {
-    bytes.set(line, at);
-    bytes[at + line.length] = 0x0a;
-    at += line.length + 1;
-  }
-  return bytes;
-}
-
-function index(log: MemoryLog, lines: readonly Uint8Array[]): void {
-  for (const line of lines) {
-    const { seq, id, op = id } = envelopeOf(line);
-    log.ids.set(id, seq);
-    log.ops.set(op, seq);
-  }
 }
 
 /** Where the key record of a session lies; absent without a key. */

@@ -71,11 +71,7 @@ export function createMemoryBlobs(now: () => number, blobsOf: (operation: string
 }
 
 /** What a fork starts with: the bytes are shared, they never change. */
-export function copiedBlobs(
-  request: CreateRequest,
-  now: () => number,
-  blobsOf: (operation: string, ref: Ref) => MemoryBlobs,
-): MemoryBlobs {
+export function copiedBlobs(request: CreateRequest, now: () => number, blobsOf: (operation: string, ref: Ref) => MemoryBlobs): MemoryBlobs {
   const copies: MemoryBlobs = new Map();
   const source = request.blobs?.();
   if (source === undefined || source.digests.size === 0) return copies;

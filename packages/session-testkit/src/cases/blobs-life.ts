@@ -95,7 +95,12 @@ export const blobLifeCases: readonly Case[] = [
       const stale = log.position;
       written(await backend.append(log.ref, { expect: stale, lines: log.add(message("meanwhile")) }));
       const next = createLog({ id: log.ref.id });
-      const answer = await backend.rewrite(log.ref, { expect: stale, next: next.ref, lines: linesFrom(next.lines), blobs: () => new Set() });
+      const answer = await backend.rewrite(log.ref, {
+        expect: stale,
+        next: next.ref,
+        lines: linesFrom(next.lines),
+        blobs: () => new Set(),
+      });
       assert.ok("conflict" in answer);
       assert.ok(one.bytes.equals(await readBlob(backend, log.ref, one.digest)));
     },
@@ -157,7 +162,8 @@ export const blobLifeCases: readonly Case[] = [
   },
   {
     id: "blobs/kept",
-    sentence: "When it resolves they are as durable as the store declares: a store that is opened again has them, and a closed one refuses.",
+    sentence:
+      "When it resolves they are as durable as the store declares: a store that is opened again has them, and a closed one refuses.",
     needs,
     async run({ backend, open }) {
       const { ref } = await startSession(backend);

@@ -31,7 +31,11 @@ export const lifecycleCases: readonly Case[] = [
       assert.deepEqual([...(fixture.offers ?? [])].toSorted(), has.toSorted(), "the fixture's `offers` is not what the backend has");
       const { maxBlobBytes } = backend.capabilities;
       if (backend.blobs === undefined) assert.equal(maxBlobBytes, undefined);
-      else assert.ok(Number.isSafeInteger(maxBlobBytes) && (maxBlobBytes as number) >= 1024 * 1024, "maxBlobBytes is no whole number of at least 1 MiB");
+      else
+        assert.ok(
+          Number.isSafeInteger(maxBlobBytes) && (maxBlobBytes as number) >= 1024 * 1024,
+          "maxBlobBytes is no whole number of at least 1 MiB",
+        );
     },
   },
   {

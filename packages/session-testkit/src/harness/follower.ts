@@ -6,7 +6,7 @@ import { watchOf } from "./offers.ts";
 import { linesOf } from "./verify-log.ts";
 
 /** Longest time without anything new, while there is something. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 6_000;
 
 /** Follows a session with the session layer until so many entries have come, or nothing comes any more. */
 export async function follow(
