@@ -78,7 +78,7 @@ describe("an append", () => {
     expect((await s.messages())[1]?.parts).toEqual([result(addressOf(big))]);
     const [, whole] = await s.messages({ attachments: "inline" });
     expect(whole?.parts).toEqual([result(dataUrl(big))]);
-    const [part] = whole?.parts as unknown as { output: { value: object[] } }[];
+    const part = whole?.parts[0] as unknown as { output: { value: object[] } } | undefined;
     expect(Object.isFrozen(part?.output.value[0])).toBe(true);
     await sessions.close();
   });
