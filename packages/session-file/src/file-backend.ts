@@ -1,4 +1,5 @@
-import { AixgoError } from "@aixgo/core";
+import { setMaxListeners } from "node:events";
+import { AixgoError, isAixgoError } from "@aixgo/core";
 import type { Append, Lease, SessionBackend } from "@aixgo/session/backend";
 import { isForeign, storeError } from "./fs-errors.ts";
 import { MAX_BLOB_BYTES } from "./blobs.ts";
@@ -25,6 +26,9 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
   const resolved = resolveOptions(options);
   let opened: Promise<Store> | undefined;
   let closing: Promise<void> | undefined;
+  const closer = new AbortController();
+  // Each put that is under way listens.
+  setMaxListeners(0, closer.signal);
   const running = new Set<Promise<unknown>>();
 
   /** Every call passes here: lazily opened, counted for `close`, foreign errors translated. */
@@ -134,6 +138,7 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
     },
     close() {
       return (closing ??= (async () => {
+        closer.abort();
         await Promise.allSettled(running);
         const store = await opened?.catch(() => undefined);
         if (store === undefined) return;
@@ -158,7 +163,14 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
     blobs: {
       async put(ref, digest, body, given) {
         assertId(ref.id);
-        return call(`put an attachment of session ${ref.id}`, ({ blobs }) => blobs.put(ref, digest, body, given));
+        const doing = `put an attachment of session ${ref.id}`;
+        // Closing must not wait for a source that stalls.
+        const signal = given?.signal === undefined ? closer.signal : AbortSignal.any([given.signal, closer.signal]);
+        try {
+          return await call(doing, ({ blobs }) => blobs.put(ref, digest, body, { signal }));
+        } catch (error) {
+          throw closer.signal.aborted && isAixgoError(error, "CANCELLED") ? closed(doing) : error;
+        }
       },
       async *get(ref, digest, given) {
         assertId(ref.id);

@@ -175,6 +175,31 @@ it("20 MiB pass through without being held, and closing ends a reader in the mid
   await expect(reading.next()).rejects.toEqual(withCode("BACKEND_CLOSED"));
 });
 
+it("a source that stalls keeps neither who gave up nor a backend that closes", async () => {
+  const sessions = open();
+  const session = await sessions.create("x");
+  const started: (() => void)[] = [];
+  const stalling = (): AsyncIterable<Uint8Array> =>
+    (async function* () {
+      yield Buffer.from("1");
+      started.pop()?.();
+      await new Promise(() => undefined);
+    })();
+  const controller = new AbortController();
+  const first = new Promise<void>((resolve) => started.push(resolve));
+  const given = session.attach(stalling(), { mediaType: "a/b", signal: controller.signal });
+  await first;
+  controller.abort();
+  await expect(given).rejects.toEqual(withCode("CANCELLED"));
+  const second = new Promise<void>((resolve) => started.push(resolve));
+  const pending = session.attach(stalling(), { mediaType: "a/b" });
+  pending.catch(() => undefined);
+  await second;
+  await sessions.close();
+  await expect(pending).rejects.toEqual(withCode("BACKEND_CLOSED"));
+  expect(drafts()).toEqual([]);
+});
+
 it("a name that leads out of the store's folder is never made of an address", async () => {
   await using sessions = open();
   const session = await sessions.create("x");

@@ -44,14 +44,8 @@ export async function receiveBlob(
 ): Promise<string> {
   const { operation, body, expected, maxBytes, signal } = request;
   const digester = new Digester();
-  const refuseAborted = (): void => {
-    if (signal?.aborted === true)
-      throw new AixgoError("CANCELLED", `${operation} was cancelled; nothing was stored`, { cause: signal.reason });
-  };
   let bytes = 0;
-  refuseAborted();
-  for await (const chunk of body) {
-    refuseAborted();
+  for await (const chunk of until(signal, operation, body)) {
     if (!(chunk instanceof Uint8Array)) throw new AixgoError("INVALID_INPUT", `${operation}: a chunk is no Uint8Array; nothing was stored`);
     bytes += chunk.length;
     if (bytes > maxBytes) throw tooLarge(operation, maxBytes);
@@ -63,6 +57,37 @@ export async function receiveBlob(
     throw new AixgoError("INVALID_INPUT", `${operation}: the bytes have another digest than the one given; nothing was stored`);
   }
   return digest;
+}
+
+/** The body up to the end or the signal: a source that stalls must not keep who gave up. */
+async function* until(signal: AbortSignal | undefined, operation: string, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  if (signal === undefined) {
+    yield* body;
+    return;
+  }
+  const cancelled = (): AixgoError =>
+    new AixgoError("CANCELLED", `${operation} was cancelled; nothing was stored`, { cause: signal.reason });
+  if (signal.aborted) throw cancelled();
+  const stop = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(cancelled()), { signal: stop.signal });
+  });
+  aborted.catch(() => undefined);
+  const source = body[Symbol.asyncIterator]();
+  let isDone = false;
+  try {
+    for (;;) {
+      const next = await Promise.race([source.next(), aborted]);
+      isDone = next.done === true;
+      if (next.done === true) return;
+      yield next.value;
+      if (signal.aborted) throw cancelled();
+    }
+  } finally {
+    stop.abort();
+    // Not waited for: it may be what stalls.
+    if (!isDone) source.return?.()?.catch(() => undefined);
+  }
 }
 
 export function tooLarge(operation: string, maxBytes: number): AixgoError {

@@ -128,7 +128,8 @@ export class Turn implements OpenTurn {
   async append(input: MessageInput): Promise<{ readonly message: Message; readonly version: number }> {
     this.#assertOpen("append");
     const { json, data, outgoing } = this.#encode(input);
-    await this.#store(outgoing);
+    const storing = this.#store(outgoing);
+    if (storing !== undefined) await storing;
     const draft = this.#draft("message", json);
     const written = await this.#write({ drafts: [draft] });
     const message = messageOf(data, draft.id, written.timestamp);
@@ -140,7 +141,8 @@ export class Turn implements OpenTurn {
   /** Messages from outside of the agent's own results, such as `session.append` inside of a turn. */
   async appendAll(inputs: readonly EncodedMessage[]): Promise<Written> {
     this.#assertOpen("append");
-    await this.#store(inputs.flatMap(({ outgoing }) => outgoing));
+    const storing = this.#store(inputs.flatMap(({ outgoing }) => outgoing));
+    if (storing !== undefined) await storing;
     return this.#write({ drafts: inputs.map(({ json }) => this.#draft("message", json)) });
   }
 
@@ -155,7 +157,8 @@ export class Turn implements OpenTurn {
     try {
       const known = await this.#alreadyStored(input);
       const answer = known === undefined ? this.#encode(input) : undefined;
-      await open.attachments.store(answer?.outgoing ?? []);
+      const storing = open.attachments.store(answer?.outgoing ?? []);
+      if (storing !== undefined) await storing;
       const drafts: Draft[] = answer === undefined ? [] : [this.#draft("message", answer.json)];
       const end = (replySeq: number): string => this.#endData("completed", { replySeq, ...(usage === undefined ? undefined : { usage }) });
       drafts.push(this.#draft("turn", (tip) => end(known?.seq ?? tip.seq), this.#start.op));
@@ -204,12 +207,10 @@ export class Turn implements OpenTurn {
     return encodeMessage(input, "assistant", { maxBytes: maxMessageBytes, maxBlobBytes: open.attachments.maxBytes });
   }
 
-  async #store(outgoing: EncodedMessage["outgoing"]): Promise<void> {
-    const storing = this.#start.open.attachments.store(outgoing);
-    if (storing === undefined) return;
-    await storing;
-    // The turn may have come to its end meanwhile.
-    this.#assertOpen("append");
+  /** Undefined: nothing is to be waited for, and what is called next is written next. */
+  #store(outgoing: EncodedMessage["outgoing"]): Promise<void> | undefined {
+    // The turn may have come to its end when it is done.
+    return this.#start.open.attachments.store(outgoing)?.then(() => this.#assertOpen("append"));
   }
 
   async #steps(): Promise<readonly PathMessage[]> {

@@ -327,6 +327,19 @@ describe("attachments", () => {
     await sessions.close();
   });
 
+  it("do not change the order in which a turn writes what it does not wait for", async () => {
+    const { s, sessions } = await start();
+    await s.turn("go", async (turn) => {
+      await Promise.all([turn.append("1"), turn.setState({ a: 1 }), turn.append(user(file(dataUrl(big)))), turn.append("2")]);
+      return "3";
+    });
+    const types: string[] = [];
+    for await (const entry of s.entries({ after: 2 }))
+      types.push(entry.type === "message" ? (entry.data as { role: string }).role : entry.type);
+    expect(types).toEqual(["assistant", "state", "user", "assistant", "assistant", "turn"]);
+    await sessions.close();
+  });
+
   it("of an input that is refused for a turn are no reason to write anything", async () => {
     const { s, sessions, stored } = await start();
     const running = s.turn("one", async () => {
