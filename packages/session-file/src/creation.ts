@@ -2,6 +2,7 @@ import { fstatSync, lstatSync } from "node:fs";
 import { AixgoError, isAixgoError } from "@aixgo/core";
 import type { CreateRequest, Head } from "@aixgo/session/backend";
 import type { Catalog } from "./catalog.ts";
+import { stageBlobs } from "./fork-blobs.ts";
 import { allSynced, removeFile, syncFile, syncFolder } from "./durable.ts";
 import { storeError } from "./fs-errors.ts";
 import type { Journal } from "./journal.ts";
@@ -46,7 +47,19 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
 
   async function draw(request: CreateRequest, id: string): Promise<Staged> {
     const { agentName } = request.info;
-    return stage(layout, { id, agentName }, request.lines(id), { durable, maxLineBytes: store.maxLineBytes, doing: doing(id) });
+    const staged = await stage(layout, { id, agentName }, request.lines(id), {
+      durable,
+      maxLineBytes: store.maxLineBytes,
+      doing: doing(id),
+    });
+    if (request.blobs === undefined) return staged;
+    try {
+      const blobs = await stageBlobs(store, request);
+      return blobs === undefined ? staged : { ...staged, blobs };
+    } catch (error) {
+      staged.draft.discard();
+      throw error;
+    }
   }
 
   /** Undefined: a session with this id exists. */
@@ -66,6 +79,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       if (durable) noted = index.begin(id, folder);
       else index.note(id, folder, true);
       try {
+        staged.blobs?.publish(folder, id);
         staged.draft.publish(path, true);
       } catch (error) {
         noted?.end();
@@ -113,6 +127,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       return { head, created: true };
     } finally {
       staged.draft.discard();
+      staged.blobs?.discard();
     }
   }
 
@@ -144,6 +159,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
         // Somebody else completed it.
       } finally {
         staged.draft.discard();
+        staged.blobs?.discard();
       }
     }
     throw new AixgoError("STORE_BUSY", `${doing(request.ref.id)}: its key changes hands faster than it can be read; nothing was written`);

@@ -334,7 +334,7 @@ function* linesSince(head: Head, expect: Position): Reading<Uint8Array | undefin
   return bytes.subarray(JOINT_BYTES);
 }
 
-function assertIncarnation(log: OpenLog, ref: Ref): void {
+export function assertIncarnation(log: OpenLog, ref: Ref): void {
   if (log.state.head.incarnation !== ref.incarnation) throw incarnationChanged(ref.id);
 }
 

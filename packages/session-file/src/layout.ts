@@ -14,6 +14,7 @@ type Part = (typeof PARTS)[number];
  * Where things lie. Names become file names through `encodeSegment`, which keeps two names apart on every file system.
  *
  *     <baseDir>/<agent>/<id>.jsonl        the log; <id>.damaged beside it: what recovery cut off
+ *     <baseDir>/<agent>/<id>.blobs/…      its attachments, one file each, named by their digest
  *     <baseDir>/.aixgo/locks/<stripe>     lock files, never renamed or removed
  *     <baseDir>/.aixgo/index/<stripe>     `id agent` lines, rebuildable
  *     <baseDir>/.aixgo/keys/<digest>      key records
@@ -32,8 +33,11 @@ export interface Layout {
   agentFolder(folder: string): string;
   log(folder: string, id: string): string;
   damaged(folder: string, id: string): string;
+  blobs(folder: string, id: string): string;
+  blob(folder: string, id: string, digest: string): string;
   /** How a log is named in messages: relative to the store. */
   shownLog(folder: string, id: string): string;
+  shownBlobs(folder: string, id: string): string;
 }
 
 export function createLayout(baseDir: string, shown: string): Layout {
@@ -46,6 +50,9 @@ export function createLayout(baseDir: string, shown: string): Layout {
     agentFolder: (folder) => within(baseDir, folder),
     log: (folder, id) => within(within(baseDir, folder), `${encodeSegment(id)}.jsonl`),
     damaged: (folder, id) => within(within(baseDir, folder), `${encodeSegment(id)}.damaged`),
+    blobs: (folder, id) => within(within(baseDir, folder), `${encodeSegment(id)}.blobs`),
+    blob: (folder, id, digest) => safeJoin(baseDir, folder, `${encodeSegment(id)}.blobs`, digest),
+    shownBlobs: (folder, id) => `${folder}/${encodeSegment(id)}.blobs`,
     shownLog: (folder, id) => `${folder}/${encodeSegment(id)}.jsonl`,
   };
 }

@@ -1,6 +1,7 @@
 import { AixgoError } from "@aixgo/core";
 import { Draft, syncFile } from "./durable.ts";
 import { markForeign } from "./fs-errors.ts";
+import type { StagedBlobs } from "./fork-blobs.ts";
 import { assertLine } from "./journal.ts";
 import type { Layout } from "./layout.ts";
 import { PAGE_BYTES } from "./reading.ts";
@@ -12,6 +13,8 @@ export interface Staged {
   readonly state: LogState;
   /** A lone header may be synced together with its name, which costs one commit instead of two: after a power cut it is there, or the file is empty. */
   readonly synced: boolean;
+  /** Of a fork: what its lines name. */
+  readonly blobs?: StagedBlobs;
 }
 
 /** Written to the disk whole or not at all. */

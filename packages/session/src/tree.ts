@@ -191,6 +191,7 @@ export class Verifier {
   #seq: number;
   /** Undefined: the first line is only an anchor for the second. */
   #hash: string | undefined;
+  #anchor: string | undefined;
   /** A line was found to follow from what was known before this read: the store vouches for those behind it. */
   #isJoined = false;
 
@@ -205,6 +206,11 @@ export class Verifier {
     return this.#seq;
   }
 
+  /** Hash of the anchor, once it was read. */
+  get anchor(): string | undefined {
+    return this.#anchor;
+  }
+
   /** The verified entries of one page; an anchor is not among them. Throws `ENTRY_CORRUPT`. */
   page(bytes: Uint8Array): readonly Verified[] {
     const page = asBuffer(bytes);
@@ -216,7 +222,7 @@ export class Verifier {
       const end = page.indexOf(NEWLINE, start);
       if (end < 0) throw this.#corrupt("ends in the middle of a line");
       const previous = this.#hash;
-      if (previous === undefined) this.#hash = this.#anchor(page.subarray(start, end));
+      if (previous === undefined) this.#hash = this.#anchor = this.#claimOf(page.subarray(start, end));
       else {
         const entry = this.#check(page, start, end, previous, text);
         this.#hash = entry.hash;
@@ -228,7 +234,7 @@ export class Verifier {
     return verified;
   }
 
-  #anchor(line: Buffer): string {
+  #claimOf(line: Buffer): string {
     try {
       return claimedHash(line);
     } catch {
