@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { AixgoError } from "@aixgo/core";
 
@@ -9,7 +9,7 @@ import { AixgoError } from "@aixgo/core";
 export function makeDatabaseFile(file: string, shownFile: string): void {
   try {
     const folder = dirname(file);
-    const made = mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const made = makeFolders(folder);
     try {
       closeSync(openSync(file, "wx", 0o600));
     } catch (error) {
@@ -17,8 +17,7 @@ export function makeDatabaseFile(file: string, shownFile: string): void {
       throw error;
     }
     syncFolder(folder);
-    // From the outermost folder that was made: its name lies in the one above it.
-    for (let at = folder; made !== undefined && at.length >= made.length; at = dirname(at)) syncFolder(dirname(at));
+    for (const each of made) syncFolder(dirname(each));
   } catch (error) {
     const code = codeOf(error) ?? "an unknown error";
     const denied = code === "EACCES" || code === "EPERM" || code === "EROFS";
@@ -28,6 +27,21 @@ export function makeDatabaseFile(file: string, shownFile: string): void {
       { details: { errno: code } },
     );
   }
+}
+
+/** Makes a folder and those above it; returns what was made. (`recursive: true` never comes back from some paths below `/proc`.) */
+function makeFolders(folder: string): string[] {
+  const missing: string[] = [];
+  for (let at = folder; !existsSync(at); at = dirname(at)) missing.unshift(at);
+  for (const each of missing) {
+    try {
+      mkdirSync(each, { mode: 0o700 });
+    } catch (error) {
+      // Another process was faster.
+      if (codeOf(error) !== "EEXIST") throw error;
+    }
+  }
+  return missing;
 }
 
 /** Names the file that lies at a path, so that another one in its place is noticed; undefined: there is none. */

@@ -2,7 +2,7 @@ import { AixgoError } from "@aixgo/core";
 import { type Head, HeadFold, type Ref } from "@aixgo/session/backend";
 import type { Connection } from "./connection.ts";
 import { appendDraft, isDraft, nameLog, removeLog } from "./logs.ts";
-import { ForeignError } from "./sqlite-errors.ts";
+import { ForeignError, storeError } from "./sqlite-errors.ts";
 import type { Store } from "./store.ts";
 
 /** Lines are held back up to here; a log that is no longer than this is written in the transaction that publishes it. */
@@ -40,7 +40,7 @@ export async function draftLog(store: Store, doing: string, ref: Ref, lines: () 
 
   try {
     for await (const line of fromCaller(lines)) {
-      const copy = store.accept(ref.id, line);
+      const copy = store.accept(doing, line);
       folding.push(copy);
       chunk.push(copy);
       chunkBytes += copy.length;
@@ -64,7 +64,7 @@ export async function draftLog(store: Store, doing: string, ref: Ref, lines: () 
     };
   } catch (error) {
     await discard();
-    throw error;
+    throw storeError(error, doing);
   }
 }
 

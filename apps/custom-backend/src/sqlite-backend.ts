@@ -46,7 +46,7 @@ export function createSqliteBackend(options: SqliteBackendOptions): SessionBacke
       assertRef(ref);
       refuseAborted(doing, request.signal);
       assertAppend(ref.id, request);
-      const lines = request.lines.map((line) => store.accept(ref.id, line));
+      const lines = request.lines.map((line) => store.accept(doing, line));
       return store.write(doing, (connection) => append(connection, currentRow(connection, ref), { ...request, lines }));
     },
 

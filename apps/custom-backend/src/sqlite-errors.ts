@@ -14,6 +14,7 @@ export class ForeignError extends Error {
 export function storeError(error: unknown, doing: string): unknown {
   if (error instanceof ForeignError) return error.cause;
   if (isAixgoError(error)) {
+    if (error.message.startsWith(`${doing}: `)) return error;
     const { code, message, cause, retryable, details } = error;
     return new AixgoError(code, `${doing}: ${message}`, { cause, retryable, ...(details === undefined ? undefined : { details }) });
   }
@@ -22,11 +23,7 @@ export function storeError(error: unknown, doing: string): unknown {
   const options = { cause: new Error(`SQLite answered ${code}`), details: { sqlite: code } };
   const fail = (ours: string, why: string, retryable?: boolean): AixgoError =>
     new AixgoError(ours, `${doing}: ${why}`, retryable === undefined ? options : { ...options, retryable });
-  if (isBusy(error))
-    return fail(
-      "STORE_BUSY",
-      "other processes did not let go of the database in time. Raise busyTimeoutMs, or try later",
-    );
+  if (isBusy(error)) return fail("STORE_BUSY", "other processes did not let go of the database in time. Raise busyTimeoutMs, or try later");
   switch (code.split("_", 2).join("_")) {
     case "SQLITE_FULL":
       return fail("BACKEND_UNAVAILABLE", "the disk or the quota is full; nothing was written. Free some space and try again");

@@ -15,7 +15,7 @@ export interface Store {
   /** Leaves no copies of deleted bytes behind, as far as readers of other processes allow. */
   emptyWriteAheadLog(doing: string): Promise<void>;
   /** A copy of a line that fits into this store. Throws `LIMIT_EXCEEDED`. */
-  accept(id: string, line: Uint8Array): Uint8Array;
+  accept(doing: string, line: Uint8Array): Uint8Array;
   /** Throws `BACKEND_CLOSED`. */
   ready(doing: string): void;
   /** Waits for what is under way. Idempotent. */
@@ -70,11 +70,11 @@ export function createStore(options: ResolvedOptions): Store {
         throw storeError(error, doing);
       }
     },
-    accept(id, line) {
-      if (!(line instanceof Uint8Array)) throw new AixgoError("INVALID_INPUT", `an entry of session ${id} is not given as bytes`);
+    accept(doing, line) {
+      if (!(line instanceof Uint8Array)) throw new AixgoError("INVALID_INPUT", `${doing}: a line is not given as bytes`);
       if (line.length <= maxLineBytes) return Uint8Array.from(line);
-      throw new AixgoError("LIMIT_EXCEEDED", `an entry of session ${id} has ${line.length} bytes; this store takes ${maxLineBytes}`, {
-        details: { session: id, bytes: line.length, maxLineBytes },
+      throw new AixgoError("LIMIT_EXCEEDED", `${doing}: a line has ${line.length} bytes; this store takes ${maxLineBytes}`, {
+        details: { bytes: line.length, maxLineBytes },
       });
     },
     close() {
