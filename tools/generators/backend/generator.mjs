@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ROOT, toolScript } from "../../workspace.mjs";
 import { namesOf } from "./names.mjs";
 import { withArrow, withReference } from "./registration.mjs";
 
@@ -32,6 +34,8 @@ export default function backend(tree, options) {
     ...edited(tree, "tools/arrow-table.mjs", (text) => withArrow(text, directory), `ARROWS needs "${directory}": STORE`),
   ];
   return () => {
+    // Long names break lines in other places than the templates do.
+    spawnSync(process.execPath, [toolScript("oxfmt"), directory], { cwd: ROOT, stdio: "ignore" });
     for (const line of byHand) process.stdout.write(`To be added by hand: ${line}\n`);
     process.stdout.write(`
 ${names.package} is there, and nothing in it works yet. Next:

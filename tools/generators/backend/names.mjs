@@ -17,13 +17,19 @@ const MAX_LENGTH = 40;
  * @param {{ name?: unknown, directory?: unknown }} options @returns {Names}
  */
 export function namesOf({ name, directory }) {
+  if (directory !== undefined && typeof directory !== "string") throw new Error("--directory: a folder is due, such as packages/my-store");
   if (typeof name !== "string" || !NAME.test(name) || name.length > MAX_LENGTH)
-    throw new Error(`${JSON.stringify(name) ?? "nothing"} is no name of a store: lower case letters, digits and single dashes, at most ${MAX_LENGTH}, such as my-store`);
-  if (name.startsWith("session-")) throw new Error(`"${name}": leave out "session-", the package is named session-${name.slice("session-".length)} by itself`);
-  const folder = directory === undefined ? `packages/session-${name}` : String(directory).replace(/^\.\//, "").replace(/\/$/, "");
+    throw new Error(
+      `${JSON.stringify(name) ?? "nothing"} is no name of a store: lower case letters, digits and single dashes, at most ${MAX_LENGTH}, such as my-store`,
+    );
+  if (name.startsWith("session-"))
+    throw new Error(`"${name}": leave out "session-", the package is named session-${name.slice("session-".length)} by itself`);
+  const folder = directory === undefined ? `packages/session-${name}` : directory.replace(/^\.\//, "").replace(/\/$/, "");
   const [, parent, project] = DIRECTORY.exec(folder) ?? [];
   if (parent === undefined || project === undefined)
-    throw new Error(`--directory ${JSON.stringify(directory)}: packages/<name> or apps/<name> is due, for only these belong to the workspace`);
+    throw new Error(
+      `--directory ${JSON.stringify(directory)}: packages/<name> or apps/<name> is due, for only these belong to the workspace`,
+    );
   return {
     name,
     Name: name.replaceAll(/(?:^|-)([a-z0-9])/g, (_, first) => first.toUpperCase()),
