@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { countReport, lastLine } from "./report.mjs";
 import { setUp } from "./setup.mjs";
-import { steps } from "./steps.mjs";
 import { ROOT } from "./workspace.mjs";
 
 const REPORTS = join(ROOT, ".artifacts", "test");
@@ -39,6 +38,8 @@ export async function run(args) {
     if (args.includes("--long")) process.env["AIXGO_LONG"] = "1";
     rmSync(REPORTS, { recursive: true, force: true });
     mkdirSync(REPORTS, { recursive: true });
+    // Only now: the steps use packages that the setup has just installed.
+    const { steps } = await import("./steps.mjs");
     for (const { name, work } of steps({ fast: args.includes("--fast") })) await step(name, work);
   }
   if (skipped.length > 0) process.stdout.write(`\nskipped, with the reason in the name:\n${skipped.map((name) => `  ${name}\n`).join("")}`);

@@ -1,7 +1,9 @@
-import { AixgoError } from "@aixgo/core";
+import { setMaxListeners } from "node:events";
+import { AixgoError, isAixgoError } from "@aixgo/core";
 import type { Append, Lease, SessionBackend } from "@aixgo/session/backend";
 import { isForeign, storeError } from "./fs-errors.ts";
-import { fenced, leaseUnderLock } from "./journal.ts";
+import { MAX_BLOB_BYTES } from "./blobs.ts";
+import { assertIncarnation, fenced, leaseUnderLock } from "./journal.ts";
 import { assertId, folderOf } from "./layout.ts";
 import { cancelled, holds, isLive, prolonged, remainingMs } from "./lease.ts";
 import { resolveOptions, type FileBackendOptions } from "./options.ts";
@@ -23,27 +25,52 @@ const MAX_TTL_MS = 86_400_000;
 export function createFileBackend(options: FileBackendOptions = {}): SessionBackend {
   const resolved = resolveOptions(options);
   let opened: Promise<Store> | undefined;
+  /** The same, as soon as it is there: later calls begin at once. */
+  let ready: Store | undefined;
   let closing: Promise<void> | undefined;
+  const closer = new AbortController();
+  // Each put that is under way listens.
+  setMaxListeners(0, closer.signal);
   const running = new Set<Promise<unknown>>();
 
   /** Every call passes here: lazily opened, counted for `close`, foreign errors translated. */
   async function call<T>(doing: string, body: (store: Store) => Promise<T>): Promise<T> {
     if (closing !== undefined) throw closed(doing);
-    const run = (async () => body(await (opened ??= openStore(resolved).catch(forget))))();
-    running.add(run);
+    let run: Promise<T> | undefined;
     try {
+      run = ready === undefined ? open().then(body) : body(ready);
+      running.add(run);
       return await run;
     } catch (error) {
       throw isForeign(error) ? error : storeError(error, doing);
     } finally {
-      running.delete(run);
+      if (run !== undefined) running.delete(run);
     }
+  }
+
+  async function open(): Promise<Store> {
+    ready = await (opened ??= openStore(resolved).catch(forget));
+    return ready;
   }
 
   /** The next call tries again. */
   function forget(error: unknown): never {
     opened = undefined;
     throw error;
+  }
+
+  /** The same for what comes piece by piece: each is a call of its own. */
+  async function* pieces<T>(doing: string, begin: (store: Store) => AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+    const source = (await call(doing, async (store) => begin(store)))[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await call(doing, async () => source.next());
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      await source.return?.();
+    }
   }
 
   return {
@@ -55,6 +82,7 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
       indexedMetadata: resolved.indexedMetadata,
       ttl: false,
       verifiesReads: true,
+      maxBlobBytes: MAX_BLOB_BYTES,
     },
     async create(request) {
       assertId(request.ref.id);
@@ -65,24 +93,16 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
       assertId(id);
       return call(`open session ${id}`, ({ journal }) => journal.head(id));
     },
-    async append(ref, request) {
-      assertId(ref.id);
-      if (request.acquire !== undefined) assertLease(request.acquire);
-      return call(`append to session ${ref.id}`, ({ journal }) => journal.append(ref, request));
+    append(ref, request) {
+      return call(`append to session ${ref.id}`, ({ journal }) => {
+        assertId(ref.id);
+        if (request.acquire !== undefined) assertLease(request.acquire);
+        return journal.append(ref, request);
+      });
     },
     async *read(ref, range) {
       assertId(ref.id);
-      const doing = `read session ${ref.id}`;
-      const pages = await call(doing, async (store) => store.pages.read(ref, range));
-      try {
-        for (;;) {
-          const next = await call(doing, async () => pages.next());
-          if (next.done === true) return;
-          yield next.value;
-        }
-      } finally {
-        await pages.return();
-      }
+      yield* pieces(`read session ${ref.id}`, ({ pages }) => pages.read(ref, range));
     },
     async find(ref, what) {
       assertId(ref.id);
@@ -128,13 +148,52 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
     },
     close() {
       return (closing ??= (async () => {
+        closer.abort();
         await Promise.allSettled(running);
         const store = await opened?.catch(() => undefined);
         if (store === undefined) return;
+        store.watchers.close();
         store.logs.close();
         await store.catalog.close();
         store.stripes.close();
       })());
+    },
+    async *watch(ref, _after, signal) {
+      assertId(ref.id);
+      const doing = `watch session ${ref.id}`;
+      const { watchers, path } = await call(doing, async ({ journal, watchers }) =>
+        journal.withLog(ref.id, (log) => {
+          assertIncarnation(log, ref);
+          return { watchers, path: log.path };
+        }),
+      );
+      if (closing !== undefined) throw closed(doing);
+      yield* watchers.hear(path, signal);
+    },
+    blobs: {
+      async put(ref, digest, body, given) {
+        assertId(ref.id);
+        const doing = `put an attachment of session ${ref.id}`;
+        // Closing must not wait for a source that stalls.
+        const signal = given?.signal === undefined ? closer.signal : AbortSignal.any([given.signal, closer.signal]);
+        try {
+          return await call(doing, ({ blobs }) => blobs.put(ref, digest, body, { signal }));
+        } catch (error) {
+          throw closer.signal.aborted && isAixgoError(error, "CANCELLED") ? closed(doing) : error;
+        }
+      },
+      async *get(ref, digest, given) {
+        assertId(ref.id);
+        yield* pieces(`read an attachment of session ${ref.id}`, ({ blobs }) => blobs.get(ref, digest, given));
+      },
+      async touch(ref, digest) {
+        assertId(ref.id);
+        return call(`touch an attachment of session ${ref.id}`, ({ blobs }) => blobs.touch(ref, digest));
+      },
+      async collect(ref, keep, olderThanMs) {
+        assertId(ref.id);
+        return call(`collect attachments of session ${ref.id}`, ({ blobs }) => blobs.collect(ref, keep, olderThanMs));
+      },
     },
   };
 }

@@ -1,5 +1,5 @@
 import { AixgoError } from "@aixgo/core";
-import { fold } from "@aixgo/session/backend";
+import { endsWithHash, expectedHashIn, fold, hashBehind } from "@aixgo/session/backend";
 import type { ReadRange, Ref } from "@aixgo/session/backend";
 import type { Journal } from "./journal.ts";
 import { incarnationChanged } from "./journal.ts";
@@ -96,17 +96,18 @@ function* forward(ref: Ref, first: number, last: number, start: number, end: num
     const pages: Buffer[] = [];
     let seq = first;
     let pageStart = back;
-    let previous = back === 0 ? ref.incarnation : bytes.toString("latin1", 0, JOINT_BYTES - 3);
+    const before = back === 0 ? ref.incarnation : bytes.toString("latin1", 0, JOINT_BYTES - 3);
     let at = back;
     while (at <= lastNewline) {
       const newline = bytes.indexOf(NEWLINE, at);
-      if (!hashAgrees(bytes, at, newline, previous) || seq > last) throw new Misread(start - back + at, seq);
+      // Behind a line that was just verified lies its hash: only the first is compared with what comes before.
+      const hash = at === back ? expectedHashIn(bytes, at, newline, before) : hashBehind(bytes, at, newline);
+      if (!endsWithHash(bytes, at, newline, hash) || seq > last) throw new Misread(start - back + at, seq);
       if (at === back && seqIn(bytes, at, newline) !== first) throw new Misread(start, first);
       if (newline + 1 - pageStart > PAGE_BYTES && at > pageStart) {
         pages.push(bytes.subarray(pageStart, at));
         pageStart = at;
       }
-      previous = hashOfLine(bytes, newline);
       seq++;
       at = newline + 1;
     }
@@ -146,10 +147,6 @@ function* backward(last: number, first: number, end: number, start: number, want
     }
     return { pages: [Buffer.concat(lines, total)], nextSeq: seq, nextOffset: from - back + lineEnd + 1 };
   }
-}
-
-function hashOfLine(bytes: Buffer, newline: number): string {
-  return bytes.toString("latin1", newline + 1 - JOINT_BYTES, newline - 2);
 }
 
 /** The header's chain begins with the incarnation, which it names itself. */

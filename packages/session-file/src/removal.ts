@@ -1,5 +1,6 @@
 import { isAixgoError } from "@aixgo/core";
 import type { Head, Ref } from "@aixgo/session/backend";
+import { removeRemains } from "./blobs.ts";
 import { type Draft, removeFile, syncFile, syncFolder } from "./durable.ts";
 import { incarnationChanged } from "./journal.ts";
 import { keyFileOf } from "./layout.ts";
@@ -11,7 +12,7 @@ import type { Store } from "./store.ts";
 
 /**
  * Deletes a session: its tombstone is durable before its log loses its name, both inside the lock, so that no write can come
- * between; then its key goes, if it still names this session. The tombstone knows the key, so that an interrupted delete
+ * between; then its blobs and its key go, if it still names this session. The tombstone knows the key, so that an interrupted delete
  * is finished by the next one.
  */
 export async function remove(store: Store, ref: Ref, erase: boolean): Promise<void> {
@@ -37,7 +38,7 @@ export async function remove(store: Store, ref: Ref, erase: boolean): Promise<vo
     const written = tombstones.draft(made);
     draft = written;
     if (durable) await syncFile(written.fd);
-    const { folder, head } = await journal.withLock(
+    const { folder, head, remains } = await journal.withLock(
       ref,
       doing,
       (log) => {
@@ -47,14 +48,16 @@ export async function remove(store: Store, ref: Ref, erase: boolean): Promise<vo
         removeLease(layout, ref.id);
         store.index.forget(ref.id);
         store.catalog.remove(log.state.head);
+        const remains = store.blobs.detach(log.folder, ref.id);
         // The next use finds the tombstone.
         log.distrusted = true;
-        return { folder: log.folder, head: log.state.head };
+        return { folder: log.folder, head: log.state.head, remains };
       },
       { evenDamaged: true },
     );
     tombstone = made;
     await finish(store, made, { folder, head }, erase);
+    await removeRemains([remains]);
   } catch (error) {
     // Deleted by somebody else meanwhile: that is what was asked for.
     const other = tombstone === undefined && isAixgoError(error, "SESSION_DELETED") ? tombstones.read(ref.id) : undefined;
@@ -73,6 +76,7 @@ async function finish(store: Store, tombstone: Tombstone, log: { folder: string;
   const folder = log?.folder ?? index.find(id)?.folder;
   // Interrupted before the log lost its name.
   if (log === undefined && folder !== undefined) removeFile(layout.log(folder, id));
+  if (log === undefined) await removeRemains(store.folders().map((each) => store.blobs.detach(each, id)));
   if (erase) {
     removeWrapped(layout, id);
     for (const folder of store.folders()) removeFile(layout.damaged(folder, id));

@@ -1,5 +1,6 @@
+import { fstatSync } from "node:fs";
 import { AixgoError } from "@aixgo/core";
-import type { Appended, Head, Position, Ref } from "@aixgo/session/backend";
+import type { Appended, Head, Ref, RewriteRequest } from "@aixgo/session/backend";
 import { syncFolder } from "./durable.ts";
 import { incarnationChanged, leaseUnderLock } from "./journal.ts";
 import { completeHead, isLive, removeLease } from "./lease.ts";
@@ -9,11 +10,7 @@ import { stage } from "./staging.ts";
 import type { Store } from "./store.ts";
 
 /** Replaces a log by a new incarnation: written whole beside it, then renamed over it inside the lock. Handles of the old one notice that the file is another. */
-export async function rewrite(
-  store: Store,
-  ref: Ref,
-  request: { readonly expect: Position; readonly next: Ref; readonly lines: AsyncIterable<Uint8Array> },
-): Promise<Appended> {
+export async function rewrite(store: Store, ref: Ref, request: RewriteRequest): Promise<Appended> {
   const { layout, stripes, journal, logs, catalog, durable, maxLineBytes } = store;
   const doing = `rewrite session ${ref.id}`;
   if (request.next.id !== ref.id) throw new AixgoError("INVALID_INPUT", `${doing}: a new incarnation keeps the id; nothing was written`);
@@ -28,6 +25,7 @@ export async function rewrite(
     syncAlways: true,
   });
   try {
+    const kept = request.blobs?.();
     const outcome = await journal.withLock(ref, doing, (log): { conflict: Head } | { log: OpenLog } => {
       const { head } = log.state;
       const record = leaseUnderLock(log);
@@ -37,9 +35,12 @@ export async function rewrite(
       staged.draft.publish(log.path, true);
       removeSidecar(layout, ref.id);
       removeLease(layout, ref.id);
+      if (kept !== undefined) store.blobs.keepOnly(log.folder, ref.id, kept);
       catalog.put(staged.state.head);
       log.distrusted = true;
-      return { log: new OpenLog(layout, stripes, ref.id, log.folder, staged.draft.fd, staged.state, 0) };
+      const { fd } = staged.draft;
+      const beside = { sidecarAt: 0, keys: log.keys };
+      return { log: new OpenLog(layout, stripes, ref.id, log.folder, { fd, stat: fstatSync(fd) }, staged.state, beside) };
     });
     if ("conflict" in outcome) return await logs.use(ref.id, (log) => journal.conflict(log, outcome.conflict, request.expect));
     logs.adopt(outcome.log);

@@ -1,8 +1,9 @@
-import { lstatSync, readdirSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { type Blobs, createBlobs } from "./blobs.ts";
 import { createCatalog, type Catalog } from "./catalog.ts";
 import { createCreation } from "./creation.ts";
-import { removeFile, syncFolder } from "./durable.ts";
+import { syncFolder } from "./durable.ts";
 import { assertLocalFilesystem } from "./filesystem.ts";
 import { storeError } from "./fs-errors.ts";
 import { createJournal, type Journal } from "./journal.ts";
@@ -14,6 +15,7 @@ import { createPages, type Pages } from "./pages.ts";
 import { agentFolders, createSessionIndex, type SessionIndex } from "./session-index.ts";
 import { createStripes, type Stripes } from "./stripes.ts";
 import { createTombstones, type Tombstones } from "./tombstones.ts";
+import { createWatchers, type Watchers } from "./watchers.ts";
 
 /** Drafts older than this belong to no call that still runs. */
 const DRAFT_LIFE_MS = 3_600_000;
@@ -31,6 +33,8 @@ export interface Store {
   readonly journal: Journal;
   readonly pages: Pages;
   readonly keys: Keys;
+  readonly blobs: Blobs;
+  readonly watchers: Watchers;
   /** Names of the agents' folders. */
   folders(): string[];
   readonly create: ReturnType<typeof createCreation>;
@@ -87,6 +91,8 @@ export async function openStore(options: ResolvedOptions): Promise<Store> {
       journal,
       pages: createPages(journal, layout, stripes),
       keys,
+      blobs: createBlobs({ layout, journal, durable }),
+      watchers: createWatchers(),
       folders: () => agentFolders(layout),
       create,
     };
@@ -102,6 +108,6 @@ function sweepDrafts(layout: Layout): void {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat !== undefined && Date.now() - stat.mtimeMs > DRAFT_LIFE_MS) removeFile(path);
+    if (stat !== undefined && Date.now() - stat.mtimeMs > DRAFT_LIFE_MS) rmSync(path, { recursive: true, force: true });
   }
 }

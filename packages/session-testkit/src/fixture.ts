@@ -10,6 +10,8 @@ export interface Fixture {
   readonly module?: string;
   /** Arguments of Node for those children, such as a loader for TypeScript. @default [] */
   readonly execArgv?: readonly string[];
+  /** Optional members of the contract that the backend has: their cases run then. A case fails if this is not what the backend says. @default [] */
+  readonly offers?: readonly ("watch" | "blobs")[];
   /** Opens the store of that name. Each case uses a name of its own; a name opened twice is a second node on one store. The kit closes what it opened. */
   open(store: string): Promise<SessionBackend>;
   /** Removes the store after its case, when all that was opened is closed. */

@@ -2,7 +2,15 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { deserialize, serialize } from "node:v8";
 import { AixgoError, isAixgoError } from "@aixgo/core";
 import { createMemoryBackend } from "@aixgo/session";
-import type { Appended, CreateRequest, SessionBackend } from "@aixgo/session/backend";
+import {
+  type Appended,
+  type BlobStore,
+  type CreateRequest,
+  receiveBlob,
+  type Ref,
+  type RewriteRequest,
+  type SessionBackend,
+} from "@aixgo/session/backend";
 import type { Fixture } from "../src/fixture.ts";
 import type { Flaw } from "../src/mutants/mutant.ts";
 
@@ -37,6 +45,7 @@ export function remoteFixture(name: string, options: RemoteOptions = {}): Fixtur
     name,
     module: new URL("./remote-fixtures.ts", import.meta.url).href,
     // Resolved here: children would look for the loader from the folder that the tests were started in.
+    offers: ["watch", "blobs"],
     execArgv: ["--import", import.meta.resolve("tsx"), "--conditions=@aixgo/source"],
     async open(store) {
       // Children inherit the address; the first process makes it.
@@ -81,9 +90,14 @@ async function perform(backend: SessionBackend, { number, method, args }: Call):
 
 type Args<M extends keyof SessionBackend> = SessionBackend[M] extends ((...args: infer A) => unknown) | undefined ? A : never;
 
+/** A request whose lines travel beside it, and what they name with it. */
+type Sent<R extends { readonly blobs?: () => unknown; readonly lines: unknown }> = Omit<R, "blobs" | "lines"> & {
+  readonly blobs?: ReturnType<NonNullable<R["blobs"]>>;
+};
+
 const handlers = {
-  create: (backend: SessionBackend, request: CreateRequest, lines: readonly Uint8Array[]) =>
-    backend.create({ ...request, lines: () => given(lines) }),
+  create: (backend: SessionBackend, { blobs, ...request }: Sent<CreateRequest>, lines: readonly Uint8Array[]) =>
+    backend.create({ ...request, lines: () => given(lines), ...(blobs === undefined ? undefined : { blobs: () => blobs }) }),
   head: (backend: SessionBackend, ...args: Args<"head">) => backend.head(...args),
   append: (backend: SessionBackend, ...args: Args<"append">) => backend.append(...args),
   read: async (backend: SessionBackend, ...args: Args<"read">) => collect(backend.read(...args)),
@@ -91,9 +105,14 @@ const handlers = {
   list: (backend: SessionBackend, ...args: Args<"list">) => backend.list(...args),
   renew: (backend: SessionBackend, ...args: Args<"renew">) => backend.renew(...args),
   cancel: (backend: SessionBackend, ...args: Args<"cancel">) => backend.cancel(...args),
-  rewrite: (backend: SessionBackend, ref: Args<"rewrite">[0], request: Args<"rewrite">[1], lines: readonly Uint8Array[]) =>
-    backend.rewrite(ref, { ...request, lines: given(lines) }),
+  rewrite: (backend: SessionBackend, ref: Ref, { blobs, ...request }: Sent<RewriteRequest>, lines: readonly Uint8Array[]) =>
+    backend.rewrite(ref, { ...request, lines: given(lines), ...(blobs === undefined ? undefined : { blobs: () => blobs }) }),
   delete: (backend: SessionBackend, ...args: Args<"delete">) => backend.delete(...args),
+  putBlob: ({ blobs }: SessionBackend, ref: Ref, digest: string | undefined, chunks: readonly Uint8Array[]) =>
+    (blobs as BlobStore).put(ref, digest, given(chunks)),
+  getBlob: ({ blobs }: SessionBackend, ref: Ref, digest: string) => collect((blobs as BlobStore).get(ref, digest)),
+  touchBlob: ({ blobs }: SessionBackend, ref: Ref, digest: string) => (blobs as BlobStore).touch(ref, digest),
+  collectBlobs: ({ blobs }: SessionBackend, ...args: Parameters<BlobStore["collect"]>) => (blobs as BlobStore).collect(...args),
 };
 
 function clientOf(socket: Socket, store: string): SessionBackend {
@@ -121,10 +140,18 @@ function clientOf(socket: Socket, store: string): SessionBackend {
   }
   return {
     name: "remote",
-    capabilities: { sharedBy: "host", durability: "memory", maxLineBytes: 512 * 1024, indexedMetadata: [], ttl: false },
-    async create({ ref, info, onKey, lines }) {
+    capabilities: {
+      sharedBy: "host",
+      durability: "memory",
+      maxLineBytes: 512 * 1024,
+      indexedMetadata: [],
+      ttl: false,
+      maxBlobBytes: 64 * 1024 * 1024,
+    },
+    async create({ ref, info, onKey, lines, blobs }) {
       ready();
-      return ask("create", { ref, info, onKey }, await collect(lines(ref.id)));
+      const drawn = await collect(lines(ref.id));
+      return ask("create", { ref, info, onKey, blobs: blobs?.() }, drawn);
     },
     head: (id) => ask("head", id),
     async append(ref, { signal, ...request }): Promise<Appended> {
@@ -142,11 +169,40 @@ function clientOf(socket: Socket, store: string): SessionBackend {
     list: (query) => ask("list", query),
     renew: (ref, lease, ttlMs) => ask("renew", ref, lease, ttlMs),
     cancel: (ref, reason) => ask("cancel", ref, reason),
-    async rewrite(ref, { lines, ...request }) {
+    async rewrite(ref, { lines, blobs, ...request }) {
       ready();
-      return ask("rewrite", ref, request, await collect(lines));
+      const drawn = await collect(lines);
+      return ask("rewrite", ref, { ...request, blobs: blobs?.() }, drawn);
     },
     delete: (ref, options) => ask("delete", ref, options),
+    async *watch(ref, after, signal) {
+      // A poor store's hints: it asks. That the session is gone is told by the next look at it.
+      let seen: string | undefined = after.hash;
+      for (let isFirst = true; !signal.aborted && !closed; isFirst = false) {
+        const asked = ask<{ readonly hash: string }>("head", ref.id).then(({ hash }) => hash);
+        const now: string | undefined = await (isFirst ? asked : asked.catch(() => undefined));
+        if (now === seen) await new Promise((resolve) => setTimeout(resolve, 5));
+        else yield;
+        seen = now;
+      }
+    },
+    blobs: {
+      async put(ref, digest, body, { signal } = {}) {
+        ready();
+        if (digest !== undefined && (await ask<boolean>("touchBlob", ref, digest))) return digest;
+        const chunks: Uint8Array[] = [];
+        const operation = `put an attachment of session ${ref.id}`;
+        await receiveBlob({ operation, body, expected: digest, maxBytes: 64 * 1024 * 1024, signal }, (chunk) => {
+          chunks.push(Uint8Array.from(chunk));
+        });
+        return ask("putBlob", ref, digest, chunks);
+      },
+      async *get(ref, digest) {
+        yield* await ask<readonly Uint8Array[]>("getBlob", ref, digest);
+      },
+      touch: (ref, digest) => ask("touchBlob", ref, digest),
+      collect: (ref, keep, olderThanMs) => ask("collectBlobs", ref, keep, olderThanMs),
+    },
     async close() {
       closed = true;
       socket.destroy();

@@ -1,4 +1,4 @@
-import { fold, type Head } from "@aixgo/session/backend";
+import { type BlobStore, createHints, fold, type Head, receiveBlob } from "@aixgo/session/backend";
 import type { Fixture } from "../src/fixture.ts";
 import { remoteFixture } from "./remote-fixture.ts";
 
@@ -63,6 +63,51 @@ export const hasty: Fixture = remoteFixture("looks for keys first", {
         const holder = items.find((one) => one.key === key);
         if (key !== undefined && holder !== undefined) return { head: await real.head(holder.id), created: false };
         return real.create({ ...rest, info });
+      },
+    };
+  },
+});
+
+/** Each process hears only what it appended itself. */
+export const deaf: Fixture = remoteFixture("hints only its own appends", {
+  client(real) {
+    const listeners = new Set<() => void>();
+    return {
+      async append(ref, request) {
+        const answer = await real.append(ref, request);
+        for (const tell of listeners) tell();
+        return answer;
+      },
+      async *watch(_ref, _after, signal) {
+        const hints = createHints();
+        listeners.add(hints.give);
+        signal.addEventListener("abort", hints.end);
+        hints.give();
+        yield* hints.taken();
+      },
+    };
+  },
+});
+
+/** Acknowledges bytes that it keeps in the process. */
+export const hoarding: Fixture = remoteFixture("keeps blobs in the process", {
+  client(real) {
+    const own = new Map<string, Uint8Array[]>();
+    const blobs = real.blobs as BlobStore;
+    return {
+      blobs: {
+        ...blobs,
+        async put(ref, expected, body) {
+          const chunks: Uint8Array[] = [];
+          const request = { operation: "put", body, expected, maxBytes: Number.MAX_SAFE_INTEGER, signal: undefined };
+          const digest = await receiveBlob(request, (chunk) => void chunks.push(chunk));
+          own.set(ref.id + digest, chunks);
+          return digest;
+        },
+        async *get(ref, digest) {
+          // As if nothing were there to be said about it.
+          yield* own.get(ref.id + digest) ?? [];
+        },
       },
     };
   },

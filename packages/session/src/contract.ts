@@ -12,6 +12,8 @@ export interface Capabilities {
   readonly ttl: boolean;
   /** `read` checks the hash chain over every byte that it hands out, so that its callers need not. @default false */
   readonly verifiesReads?: boolean;
+  /** Longest blob, in bytes: given by stores that have `blobs`. */
+  readonly maxBlobBytes?: number;
 }
 
 /** One life of a session: the incarnation is random, lies in the header, and is named by every write. */
@@ -85,6 +87,20 @@ export interface CreateRequest {
   readonly onKey?: "get" | "take";
   /** The header first, then a fork's history. Called with `ref.id`, or with the id that an unfinished create of this key had chosen. */
   readonly lines: (id: string) => AsyncIterable<Uint8Array>;
+  /**
+   * Of a fork, asked once the lines are drawn: the blobs that they name, which another session of this store has. The new
+   * session gets them before it is there. Those that the other session does not have either are passed over; if it was
+   * deleted or rewritten meanwhile, nothing is created.
+   */
+  readonly blobs?: () => { readonly from: Ref; readonly digests: ReadonlySet<string> };
+}
+
+export interface RewriteRequest {
+  readonly expect: Position;
+  readonly next: Ref;
+  readonly lines: AsyncIterable<Uint8Array>;
+  /** Asked once the lines are drawn: the digests that they name. The session's other blobs go with the old life. Absent: all stay. */
+  readonly blobs?: () => ReadonlySet<string>;
 }
 
 export interface ReadRange {
@@ -97,6 +113,31 @@ export interface ReadRange {
   /** Lines at most. */
   readonly limit?: number;
   readonly signal?: AbortSignal;
+}
+
+/**
+ * Attachments, kept beside the log under the digest of their bytes: `sha256-` and 64 hexadecimal digits. They belong to one
+ * session: no other can read them, the same bytes are kept once, they survive a rewrite and go with a delete.
+ *
+ * Each method throws `SESSION_NOT_FOUND`, `SESSION_DELETED` and `INCARNATION_CHANGED` like those of the log, and
+ * `INVALID_INPUT` for what cannot be a digest.
+ */
+export interface BlobStore {
+  /**
+   * Stores bytes and answers with their digest; when it resolves they are as durable as `capabilities.durability` says.
+   * `digest` undefined: it is not known before the last byte. Bytes that are there already are not stored again, and need not
+   * be read if their digest was given; their age begins anew.
+   *
+   * Throws `INVALID_INPUT` if the bytes have another digest, `LIMIT_EXCEEDED` above `maxBlobBytes`, and what `body` throws:
+   * nothing is stored then.
+   */
+  put(ref: Ref, digest: string | undefined, body: AsyncIterable<Uint8Array>, options?: { readonly signal?: AbortSignal }): Promise<string>;
+  /** The bytes in chunks of at most 1 MiB, which the reader may keep and change. Not compared with the digest: the reader does that. Throws `ENTRY_NOT_FOUND`. */
+  get(ref: Ref, digest: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>;
+  /** Begins the age of a blob anew: an entry is about to name it. False: the session has none with this digest. */
+  touch(ref: Ref, digest: string): Promise<boolean>;
+  /** Removes the blobs that are not in `keep` and were neither put nor touched for `olderThanMs`; one that is touched at the same time stays. Answers how many went. */
+  collect(ref: Ref, keep: ReadonlySet<string>, olderThanMs: number): Promise<number>;
 }
 
 /**
@@ -129,19 +170,17 @@ export interface SessionBackend {
   /** Tells the holder of the live lease to stop. False: there is none. */
   cancel(ref: Ref, reason: string): Promise<boolean>;
   /** Replaces the log, all or nothing, by a new incarnation of the same id. A live lease is a conflict. */
-  rewrite(
-    ref: Ref,
-    request: { readonly expect: Position; readonly next: Ref; readonly lines: AsyncIterable<Uint8Array> },
-  ): Promise<Appended>;
-  /** Leaves a tombstone. Idempotent for the same incarnation. `erase`: also keys, blobs and damaged remains. */
+  rewrite(ref: Ref, request: RewriteRequest): Promise<Appended>;
+  /** Leaves a tombstone; blobs go with the log. Idempotent for the same incarnation. `erase`: also keys and damaged remains. */
   delete(ref: Ref, options?: { readonly erase?: boolean }): Promise<void>;
   /** Idempotent. Every other method throws `BACKEND_CLOSED` afterwards. */
   close(): Promise<void>;
-  /** Optional: a hint that something was appended after `after`; data is always read by seq. */
+  /**
+   * Optional: hints that there is more behind `after`, by whichever process or node it was appended, or that the session was
+   * rewritten or deleted. Data is always read by seq, so a hint may come without a reason, and several may become one; but
+   * from the first `next()` on none is missed, and what was appended before it is hinted at once. Ends when `signal` aborts or the backend is closed.
+   */
   watch?(ref: Ref, after: Position, signal: AbortSignal): AsyncIterable<void>;
-  /** Optional: attachments by content digest, durable before an entry names them. */
-  readonly blobs?: {
-    put(ref: Ref, digest: string, body: AsyncIterable<Uint8Array>): Promise<void>;
-    get(ref: Ref, digest: string): AsyncIterable<Uint8Array>;
-  };
+  /** Optional: attachments, durable before an entry names them. */
+  readonly blobs?: BlobStore;
 }

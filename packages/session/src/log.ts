@@ -49,6 +49,13 @@ export class SessionLog {
     return head;
   }
 
+  /** The head, for a reader that keeps nothing: what is held in memory is left as it is. Throws like `refresh`. */
+  async peek(): Promise<Head> {
+    const head = await this.backend.head(this.ref.id);
+    if (head.incarnation !== this.ref.incarnation) throw rewritten(this.ref.id);
+    return head;
+  }
+
   /** Takes over a head that the store answered with. */
   adopt(head: Head): void {
     if (head.hash !== this.#head?.hash) this.#recent.clear();
@@ -63,26 +70,30 @@ export class SessionLog {
   #take(head: Head): void {
     if (head.incarnation !== this.ref.incarnation) {
       this.tree.clear();
-      throw new AixgoError(
-        "INCARNATION_CHANGED",
-        `session ${this.ref.id} was rewritten since this handle was opened. Get it again from the manager`,
-      );
+      throw rewritten(this.ref.id);
     }
     this.#head = head;
   }
 
   /** Keeps the line that this process has just appended, so that it need not be read again. */
-  appended(line: Buffer, tip: Tip): void {
+  appended(seq: number, line: Buffer, hash: string): void {
     if (this.tree.bytes + line.length > MAX_KEPT_BYTES) this.tree.clear();
-    this.tree.pushOwn(tip.seq, line, tip.hash);
+    this.tree.pushOwn(seq, line, hash);
   }
 
-  /** Where the next line is built, for this head; reads the line of the head entry if it is not known. */
-  async tipOf(head: Head): Promise<Tip> {
+  /** Where the next line is built, for this head, if that is known without reading. */
+  knownTip(head: Head): Tip | undefined {
     const known = this.#tip;
-    if (known !== undefined && known.seq === head.seq && known.hash === head.hash) return known;
-    if (known !== undefined && known.headSeq === head.headSeq && known.seq < head.seq) {
-      return this.setTip({ ...known, seq: head.seq, hash: head.hash, n: head.info.messageCount });
+    return known !== undefined && known.seq === head.seq && known.hash === head.hash ? known : undefined;
+  }
+
+  /** The same; reads the line of the head entry if it has to. */
+  async tipOf(head: Head): Promise<Tip> {
+    const known = this.knownTip(head);
+    if (known !== undefined) return known;
+    const former = this.#tip;
+    if (former !== undefined && former.headSeq === head.headSeq && former.seq < head.seq) {
+      return this.setTip({ ...former, seq: head.seq, hash: head.hash, n: head.info.messageCount });
     }
     const entry = await this.one(head.headSeq);
     return this.setTip({
@@ -117,6 +128,21 @@ export class SessionLog {
   /** Entries as a stream, verified, not kept. */
   async *scan(from: number, to: number, signal?: AbortSignal): AsyncGenerator<Entry> {
     for await (const page of this.#pages(from, to, signal)) for (const { entry } of page) yield entry;
+  }
+
+  /** The entries behind a place, up to `to`. Throws `LOG_DIVERGED` if another entry than the one with this hash stands there now. */
+  async *behind(
+    place: { readonly seq: number; readonly hash: string | undefined },
+    to: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Entry> {
+    const { id } = this.ref;
+    const check = (anchor: string): void => {
+      if (place.hash !== undefined && anchor !== place.hash) throw diverged(id, place.seq);
+    };
+    // Also where nothing is behind it: then only the place itself is compared.
+    for await (const page of this.#pages(place.seq + 1, Math.max(to, place.seq), signal, this.#trustsHashes, check))
+      for (const { entry } of page) yield entry;
   }
 
   /** The whole log, every hash computed here, whatever the store has checked. */
@@ -204,17 +230,38 @@ export class SessionLog {
     to: number,
     signal: AbortSignal | undefined,
     trusts: boolean = this.#trustsHashes,
+    checkAnchor?: (hash: string) => void,
   ): AsyncGenerator<readonly Verified[]> {
-    if (to < from) return;
+    if (to < from && checkAnchor === undefined) return;
     const { id, incarnation } = this.ref;
     const verifier = from === 0 ? new Verifier(id, 0, incarnation, trusts) : new Verifier(id, from - 1, undefined, trusts);
-    for await (const page of this.backend.read(this.ref, range(Math.max(0, from - 1), to, signal))) yield verifier.page(page);
+    let isFirst = from > 0;
+    for await (const page of this.backend.read(this.ref, range(Math.max(0, from - 1), to, signal))) {
+      const found = verifier.page(page);
+      if (isFirst && verifier.anchor !== undefined) {
+        isFirst = false;
+        checkAnchor?.(verifier.anchor);
+      }
+      yield found;
+    }
     if (verifier.nextSeq <= to) {
       throw new AixgoError("ENTRY_CORRUPT", `session ${this.ref.id} ends before entry ${verifier.nextSeq}, which its head promises`, {
         details: { session: this.ref.id, seq: verifier.nextSeq },
       });
     }
   }
+}
+
+function rewritten(id: string): AixgoError {
+  return new AixgoError("INCARNATION_CHANGED", `session ${id} was rewritten since this handle was opened. Get it again from the manager`);
+}
+
+export function diverged(id: string, seq: number): AixgoError {
+  return new AixgoError(
+    "LOG_DIVERGED",
+    `session ${id} no longer holds entry ${seq} as it was read: the end of its log was lost, or replaced by a copy. Read its entries from the beginning`,
+    { details: { session: id, seq } },
+  );
 }
 
 /** How many entries a chunk should have: `wanted`, unless those of this log are large. */

@@ -12,7 +12,7 @@ import { assertUserText, isSessionId } from "@aixgo/security";
 import type { CreateRequest, Head, Ref } from "./contract.ts";
 import type { HeaderData } from "./entry.ts";
 import { assertOwnKey, type CreateOptions, newSession, userKey } from "./header.ts";
-import type { Tip } from "./line.ts";
+import type { ForkLines } from "./fork.ts";
 import type { Page, SessionInfo, SessionQuery } from "./info.ts";
 import { type ManagerOptions, resolveManagerOptions, type SessionManagerOptions } from "./manager-options.ts";
 import { openTurn } from "./open-turn.ts";
@@ -55,6 +55,7 @@ const CLOSE_GRACE_MS = 2000;
 class Shared {
   readonly options: ManagerOptions;
   readonly cache: SessionCache;
+  readonly #closeListeners = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   constructor(options: ManagerOptions) {
@@ -82,8 +83,16 @@ class Shared {
     }
   }
 
+  onClose(listener: () => void): () => void {
+    this.#closeListeners.add(listener);
+    return () => this.#closeListeners.delete(listener);
+  }
+
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      this.#closing = this.#close();
+      for (const listener of this.#closeListeners) listener();
+    }
     return this.#closing;
   }
 
@@ -246,8 +255,9 @@ class Manager implements SessionManager {
       lines: async function* (id) {
         const header = fresh.header(id);
         yield header.line;
-        if (fork !== undefined) yield* fork.linesBehind(header.tip);
+        if (fork !== undefined) yield* fork.lines.behind(header.tip);
       },
+      ...(fork === undefined ? undefined : { blobs: () => ({ from: fork.origin, digests: fork.lines.digests }) }),
     };
     const { head, created } = await this.#shared.options.backend.create(request);
     if (!created && head.info.userId !== userId) {
@@ -271,7 +281,8 @@ class Manager implements SessionManager {
       maxMessageBytes: shared.options.maxMessageBytes,
       open,
       openTurn: (input: MessageInput, options: TurnOptions) => this.openTurn(head.id, { agent: head.info.agentName, input, options }),
-      createFork: (options, { id, incarnation, info }, at, linesBehind) => {
+      onClose: (listener) => shared.onClose(listener),
+      createFork: (options, { id, incarnation, info }, at, lines) => {
         assertOwnKey(options.key);
         const inherited: CreateOptions = {
           metadata: info.metadata,
@@ -281,11 +292,11 @@ class Manager implements SessionManager {
         return this.#create(info.agentName, inherited, {
           origin: { id, incarnation, seq: at.headSeq, hash: at.headHash },
           tenantId: info.tenantId,
-          linesBehind,
+          lines,
         });
       },
     };
-    return new StoredSession(home, head.info);
+    return new StoredSession(home, head);
   }
 }
 
@@ -293,7 +304,7 @@ class Manager implements SessionManager {
 interface Fork {
   readonly origin: NonNullable<HeaderData["origin"]>;
   readonly tenantId: string | undefined;
-  linesBehind(header: Tip): AsyncIterable<Uint8Array>;
+  readonly lines: ForkLines;
 }
 
 function belongsTo(info: SessionInfo, principal: Principal): boolean {

@@ -1,10 +1,12 @@
 import { AixgoError } from "@aixgo/core";
 import type { Append, Appended, CreateRequest, Head, Position, ReadRange, Ref, SessionBackend } from "./contract.ts";
-import { envelopeOf } from "./envelope.ts";
 import { fold } from "./fold.ts";
+import type { Hints } from "./hints.ts";
+import { copiedBlobs, createMemoryBlobs, MAX_BLOB_BYTES, type MemoryBlobs } from "./memory-blobs.ts";
 import { listPage } from "./memory-list.ts";
+import { boundsOf, indexLines, joined, type LeaseRecord, linesSince, type MemoryLog, PAGE_BYTES } from "./memory-log.ts";
+import { MemoryWatchers } from "./memory-watch.ts";
 
-const PAGE_BYTES = 64 * 1024;
 const TOMBSTONE_MS = 30 * 24 * 60 * 60 * 1000;
 const MAX_TOMBSTONES = 100_000;
 const DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024;
@@ -25,35 +27,20 @@ export interface MemoryStore {
   readonly tombstones: Map<string, { readonly incarnation: string; readonly deletedAt: number }>;
   /** Id of the session that has a unique key. */
   readonly keys: Map<string, string>;
+  readonly watchers: MemoryWatchers;
   /** Milliseconds, never going back. */
   readonly now: () => number;
 }
 
-interface MemoryLog {
-  readonly lines: Uint8Array[];
-  /** The fold over `lines`. */
-  head: Head;
-  fence: number;
-  lease?: LeaseRecord;
-  keys?: Uint8Array;
-  /** Where its key record lies, whether it still names this session or not. */
-  slot?: string;
-  /** Seq of the last entry with an op or an id. */
-  readonly ops: Map<string, number>;
-  readonly ids: Map<string, number>;
-}
-
-interface LeaseRecord {
-  readonly fence: number;
-  readonly token: string;
-  readonly holder: string;
-  readonly expiresAt: number;
-  readonly cancelRequested?: string;
-}
-
 /** An empty store. `now` is the clock of leases and tombstones, in milliseconds. */
 export function createMemoryStore(options: { readonly now?: () => number } = {}): MemoryStore {
-  return { logs: new Map(), tombstones: new Map(), keys: new Map(), now: options.now ?? (() => performance.now()) };
+  return {
+    logs: new Map(),
+    tombstones: new Map(),
+    keys: new Map(),
+    watchers: new MemoryWatchers(),
+    now: options.now ?? (() => performance.now()),
+  };
 }
 
 /**
@@ -65,6 +52,7 @@ export function createMemoryStore(options: { readonly now?: () => number } = {})
 export function createMemoryBackend(options: MemoryBackendOptions = {}): SessionBackend {
   const { store, capabilities } = resolveOptions(options);
   const { maxLineBytes, indexedMetadata } = capabilities;
+  const watching = new Set<Hints>();
   let closed = false;
 
   function ready(operation: string): void {
@@ -142,7 +130,7 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
   }
 
   /** A log of its own, not yet in the store. */
-  async function build(operation: string, ref: Ref, lines: AsyncIterable<Uint8Array>): Promise<MemoryLog> {
+  async function build(operation: string, ref: Ref, lines: AsyncIterable<Uint8Array>, blobs: () => MemoryBlobs): Promise<MemoryLog> {
     const stored: Uint8Array[] = [];
     let head: Head | undefined;
     for await (const line of lines) {
@@ -153,9 +141,14 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
     if (head?.id !== ref.id || head.incarnation !== ref.incarnation) {
       throw new AixgoError("INVALID_INPUT", `${operation}: the lines do not begin with the header of this life of session ${ref.id}`);
     }
-    const log: MemoryLog = { lines: stored, head, fence: head.fence, ops: new Map(), ids: new Map() };
-    index(log, stored);
+    const log: MemoryLog = { lines: stored, head, fence: head.fence, ops: new Map(), ids: new Map(), blobs: blobs() };
+    indexLines(log, stored);
     return log;
+  }
+
+  function blobsOf(operation: string, ref: Ref): MemoryBlobs {
+    ready(operation);
+    return current(operation, ref).blobs;
   }
 
   /** How a create is answered without writing anything, if it is. */
@@ -182,7 +175,7 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       const slot = slotOf(request.info);
       const taken = refuse(request, slot);
       if (taken !== undefined) return { head: taken, created: false };
-      const log = await build("create", request.ref, request.lines(request.ref.id));
+      const log = await build("create", request.ref, request.lines(request.ref.id), () => copiedBlobs(request, store.now, blobsOf));
       ready("create");
       // Others may have been faster while the lines came. Nothing of this create is in the store yet, so none is ever left unfinished.
       const lost = refuse(request, slot);
@@ -214,13 +207,14 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       const head = lines.reduce<Head>(fold, log.head);
       log.head = head;
       for (const line of lines) log.lines.push(line);
-      index(log, lines);
+      indexLines(log, lines);
       if (acquire !== undefined) {
         log.fence = acquire.fence;
         log.lease = { fence: acquire.fence, token: acquire.token, holder: acquire.holder, expiresAt: store.now() + acquire.ttlMs };
       }
       if (request.release === true) delete log.lease;
       if (request.keys !== undefined) log.keys = Uint8Array.from(request.keys);
+      store.watchers.tell(ref.id);
       return { head: headOf(log) };
     },
 
@@ -279,7 +273,7 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       return true;
     },
 
-    async rewrite(ref, { expect, next, lines }) {
+    async rewrite(ref, { expect, next, lines, blobs: named }) {
       ready("rewrite");
       if (next.id !== ref.id || next.incarnation === ref.incarnation) {
         throw new AixgoError("INVALID_INPUT", `rewrite: session ${ref.id} keeps its id and gets another incarnation`);
@@ -290,15 +284,18 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       };
       const early = refused();
       if (early !== undefined) return early;
-      const built = await build("rewrite", next, lines);
+      const built = await build("rewrite", next, lines, () => new Map());
       ready("rewrite");
       const late = refused();
       if (late !== undefined) return late;
+      const kept = named?.();
+      for (const [digest, blob] of current("rewrite", ref).blobs) if (kept?.has(digest) !== false) built.blobs.set(digest, blob);
       // What lies outside the log stays with the id; the lease was of the old life.
       const { keys, slot } = current("rewrite", ref);
       if (keys !== undefined) built.keys = keys;
       if (slot !== undefined) built.slot = slot;
       store.logs.set(ref.id, built);
+      store.watchers.tell(ref.id);
       return { head: headOf(built) };
     },
 
@@ -309,11 +306,21 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       bury(store, ref);
       store.logs.delete(ref.id);
       if (log.slot !== undefined && store.keys.get(log.slot) === ref.id) store.keys.delete(log.slot);
+      store.watchers.tell(ref.id);
     },
 
     async close() {
       closed = true;
+      for (const hints of watching) hints.end();
     },
+
+    async *watch(ref, after, signal) {
+      ready("watch");
+      const { seq, hash } = current("watch", ref).head;
+      yield* store.watchers.hear(ref.id, seq !== after.seq || hash !== after.hash, signal, watching);
+    },
+
+    blobs: createMemoryBlobs(store.now, blobsOf),
   };
 }
 
@@ -329,7 +336,14 @@ function resolveOptions(options: MemoryBackendOptions): {
     throw invalid("indexedMetadata", "must be a list of keys");
   return {
     store,
-    capabilities: { sharedBy: "process", durability: "memory", maxLineBytes, indexedMetadata: [...indexedMetadata], ttl: false },
+    capabilities: {
+      sharedBy: "process",
+      durability: "memory",
+      maxLineBytes,
+      indexedMetadata: [...indexedMetadata],
+      ttl: false,
+      maxBlobBytes: MAX_BLOB_BYTES,
+    },
   };
 }
 
@@ -350,48 +364,6 @@ function checkTtl(operation: string, ref: Ref, ttlMs: number): void {
 function refuseAborted(operation: string, id: string, signal: AbortSignal | undefined): void {
   if (signal?.aborted === true)
     throw new AixgoError("CANCELLED", `${operation}: given up for session ${id}, as its signal asked`, { cause: signal.reason });
-}
-
-function boundsOf(
-  ref: Ref,
-  { from = 0, to, reverse = false, limit }: ReadRange,
-  head: number,
-): { readonly first: number; readonly last: number } {
-  for (const [name, value] of Object.entries({ from, to, limit })) {
-    if (value !== undefined && (!Number.isSafeInteger(value) || value < 0))
-      throw new AixgoError("INVALID_INPUT", `read of session ${ref.id}: ${name} must be a whole number`);
-  }
-  const last = Math.min(to ?? head, head);
-  if (limit === undefined) return { first: from, last };
-  return reverse ? { first: Math.max(from, last - limit + 1), last } : { first: from, last: Math.min(last, from + limit - 1) };
-}
-
-/** All lines after `expect`, or none: a part would let a caller believe that its lines are not there. None either if `expect` is no place of this log. */
-function linesSince(log: MemoryLog, expect: Position): Uint8Array | undefined {
-  const at = log.lines[expect.seq];
-  if (at === undefined || expect.seq >= log.head.seq || envelopeOf(at).hash !== expect.hash) return undefined;
-  const lines = log.lines.slice(expect.seq + 1);
-  const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
-  return bytes <= PAGE_BYTES ? joined(lines) : undefined;
-}
-
-function joined(lines: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(lines.reduce((sum, line) => sum + line.length + 1, 0));
-  let at = 0;
-  for (const line of lines) {
-    bytes.set(line, at);
-    bytes[at + line.length] = 0x0a;
-    at += line.length + 1;
-  }
-  return bytes;
-}
-
-function index(log: MemoryLog, lines: readonly Uint8Array[]): void {
-  for (const line of lines) {
-    const { seq, id, op = id } = envelopeOf(line);
-    log.ids.set(id, seq);
-    log.ops.set(op, seq);
-  }
 }
 
 /** Where the key record of a session lies; absent without a key. */

@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import { AixgoError, type Json, type Message, type MessageDraft, type MessageInput, type Role, toMessage } from "@aixgo/core";
 import { assertJson, freezeJson } from "@aixgo/security";
 import type { Entry } from "./entry.ts";
+import { moveOut, type Outgoing } from "./outbox.ts";
 
 /** A message as its entry stores it: id and time only if the caller gave them; the entry has its own. */
 export interface MessageData {
@@ -22,20 +23,33 @@ export interface EncodedMessage {
   readonly data: MessageData;
   /** The id that the caller gave. */
   readonly id?: string;
+  /** Attachments that it names: to be stored before it is. */
+  readonly outgoing: readonly Outgoing[];
   /** Digest of role, parts and metadata, the order of members ignored: what "the same input" means. */
   digest(): string;
 }
+
+/** What a message may be. */
+export interface MessageLimits {
+  /** As JSON, without what is kept beside the log. */
+  readonly maxBytes: number;
+  /** Of one attachment; undefined: the store has none, and everything stays in the message. */
+  readonly maxBlobBytes: number | undefined;
+}
+
+const NONE: readonly Outgoing[] = [];
 
 /**
  * Checks a message and turns it into what is stored. Throws `INVALID_INPUT` (names the place) or `LIMIT_EXCEEDED`;
  * nothing has been written then.
  */
-export function encodeMessage(input: MessageInput, role: Role, maxBytes: number): EncodedMessage {
+export function encodeMessage(input: MessageInput, role: Role, { maxBytes, maxBlobBytes }: MessageLimits): EncodedMessage {
   // Checked and copied: JSON only, well-formed, not too deep.
   const draft: MessageDraft = toMessage(input, role);
+  const outbox = maxBlobBytes === undefined ? undefined : moveOut(draft.parts, maxBlobBytes);
   const data: MessageData = {
     role: draft.role,
-    parts: draft.parts,
+    parts: outbox?.parts ?? draft.parts,
     ...(draft.metadata === undefined ? undefined : { metadata: draft.metadata }),
     ...(draft.id === undefined ? undefined : { id: draft.id }),
     ...(draft.timestamp === undefined ? undefined : { timestamp: draft.timestamp }),
@@ -45,6 +59,7 @@ export function encodeMessage(input: MessageInput, role: Role, maxBytes: number)
   return {
     json,
     data,
+    outgoing: outbox?.outgoing ?? NONE,
     ...(draft.id === undefined ? undefined : { id: draft.id }),
     digest: () =>
       hash("sha256", canonical({ role: data.role, parts: data.parts, metadata: data.metadata ?? null } as unknown as Json), "base64url"),

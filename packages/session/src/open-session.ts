@@ -1,4 +1,5 @@
 import type { SessionBackend } from "./contract.ts";
+import { Attachments } from "./attachments.ts";
 import { SessionLog } from "./log.ts";
 import { TurnQueue } from "./turn-queue.ts";
 import { Writer } from "./writer.ts";
@@ -9,6 +10,7 @@ export class OpenSession {
   readonly log: SessionLog;
   readonly writer: Writer;
   readonly turns: TurnQueue;
+  readonly attachments: Attachments;
   /** The turn that runs in this process, if any. */
   running: { readonly id: string; cancel(kind: "cancelled" | "interrupted", reason: string): void } | undefined;
   readonly #ops = new Map<string, Promise<unknown>>();
@@ -17,6 +19,7 @@ export class OpenSession {
     this.log = new SessionLog(backend, ref);
     this.writer = new Writer(this.log, rebaseMs);
     this.turns = new TurnQueue(ref.id);
+    this.attachments = new Attachments(backend, ref);
   }
 
   get ref(): Ref {
@@ -24,7 +27,7 @@ export class OpenSession {
   }
 
   get isIdle(): boolean {
-    return this.writer.isIdle && this.turns.isIdle && this.running === undefined && this.#ops.size === 0;
+    return this.writer.isIdle && this.attachments.isIdle && this.turns.isIdle && this.running === undefined && this.#ops.size === 0;
   }
 
   /** Lets calls with the same op pass one after the other. */

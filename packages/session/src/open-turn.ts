@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { AixgoError, type OpenTurn, type OpenTurnRequest, type Reply } from "@aixgo/core";
+import { AixgoError, type Message, type OpenTurn, type OpenTurnRequest, type Reply } from "@aixgo/core";
 import { newEntryId, newToken } from "@aixgo/security";
 import { runningTurns } from "./context.ts";
 import type { Head } from "./contract.ts";
@@ -41,7 +41,10 @@ export async function openTurn(
   options: ManagerOptions,
 ): Promise<OpenTurn> {
   const { turnKey, ifBusy = "queue", signal, queueTimeoutMs = options.queueTimeoutMs } = request.options;
-  const encoded = encodeMessage(request.input, "user", options.maxMessageBytes);
+  const encoded = encodeMessage(request.input, "user", {
+    maxBytes: options.maxMessageBytes,
+    maxBlobBytes: open.attachments.maxBytes,
+  });
   const key = turnKey ?? encoded.id;
   const asked: Request = { encoded, digest: encoded.digest(), key, op: key === undefined ? undefined : turnOp(key) };
   const { id } = open.ref;
@@ -67,6 +70,7 @@ export async function openTurn(
     if (ifBusy === "interrupt") open.running?.cancel("interrupted", "");
   }
   await open.turns.enter({ maxQueued: options.maxQueued, timeoutMs: queueTimeoutMs, ...(signal === undefined ? undefined : { signal }) });
+  let isStored = encoded.outgoing.length === 0;
   try {
     for (let pause = POLL_MS.first; ;) {
       throwIfCancelled(signal, id);
@@ -83,6 +87,12 @@ export async function openTurn(
         await delay(pause * (0.5 + Math.random() / 2));
         head = undefined;
         pause = Math.min(pause * 1.5, POLL_MS.most);
+        continue;
+      }
+      if (!isStored) {
+        await open.attachments.store(encoded.outgoing);
+        isStored = true;
+        head = undefined;
         continue;
       }
       try {
@@ -110,6 +120,9 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
       ? undefined
       : { id: (await log.one(continued.turnSeq)).id, input: decodeMessage(await log.one(continued.turnSeq + 1)) };
 
+  const inputId = newEntryId();
+  const shown = await shownInput(open, first?.input, asked.encoded);
+
   const lease = { fence: head.fence + 1, token: newToken() };
   const startSeq = head.seq + 1 + (dead === undefined ? 0 : 1);
   const turnSeq = continued?.turnSeq ?? startSeq;
@@ -131,14 +144,13 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
     ...mark,
     ...(asked.op === undefined ? undefined : { op: asked.op }),
   });
-  const inputId = newEntryId();
   if (continued === undefined) drafts.push({ id: inputId, type: "message", data: asked.encoded.json, ...mark });
 
   const written = await open.writer.submit({
     drafts,
     acquire: { ...lease, holder: options.holder, ttlMs: options.leaseMs },
-    check: (now) => {
-      if (now.hash !== head.hash || now.fence !== head.fence || isLive(now)) throw new Moved();
+    check: (current) => {
+      if (current.hash !== head.hash || current.fence !== head.fence || isLive(current)) throw new Moved();
     },
   });
   const turn = new Turn({
@@ -151,7 +163,7 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
     key: asked.key,
     op: asked.op,
     inputDigest: asked.digest,
-    input: first?.input ?? messageOf(asked.encoded.data, inputId, written.timestamp),
+    input: shown(inputId, written.timestamp),
     headSeq: written.tip.headSeq,
     lease,
     leaseMs: options.leaseMs,
@@ -163,6 +175,21 @@ async function start(open: OpenSession, session: Session, head: Head, asked: Req
   });
   open.running = turn;
   return turn;
+}
+
+/** The input as the agent is given it. What must be read for that is read now; the id and time of a new one come with its entry. */
+async function shownInput(
+  { attachments }: OpenSession,
+  stored: Message | undefined,
+  { data, outgoing }: EncodedMessage,
+): Promise<(id: string, timestamp: string) => Message> {
+  if (stored !== undefined) {
+    const [input = stored] = await attachments.forAgent([stored]);
+    return () => input;
+  }
+  if (outgoing.length === 0) return (id, timestamp) => messageOf(data, id, timestamp);
+  const [input] = await attachments.forAgent([messageOf(data, "", "")]);
+  return (id, timestamp) => messageOf({ ...data, parts: input?.parts ?? data.parts }, id, timestamp);
 }
 
 /** The end that a turn's process did not live to write. */

@@ -1,6 +1,7 @@
-import type { HistoryOptions, Json, Message, MessageInput, OpenTurn, Reply, TurnOptions } from "@aixgo/core";
+import type { FilePart, HistoryOptions, Json, Message, MessageInput, OpenTurn, Reply, TurnOptions } from "@aixgo/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
+import type { EntriesOptions, EntryCursor } from "./feed.ts";
 import type { CreateOptions } from "./header.ts";
 import type { SessionInfo } from "./info.ts";
 import type { Verification } from "./verify.ts";
@@ -13,6 +14,21 @@ export interface AppendOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface MessagesOptions extends HistoryOptions {
+  /**
+   * What stands for content that is kept beside the log. `address`: `attachment:sha256-…`, for `session.attachment`. `inline`: the
+   * content itself, as a `data:` address. @default "address"
+   */
+  readonly attachments?: "address" | "inline";
+}
+
+export interface AttachOptions {
+  /** Such as `image/png`. */
+  readonly mediaType: string;
+  readonly filename?: string;
+  readonly signal?: AbortSignal;
+}
+
 /** A light handle: opening reads only the head, closing is optional. Every read sees what any process or node has acknowledged. */
 export interface Session extends AsyncDisposable {
   readonly id: string;
@@ -21,6 +37,7 @@ export interface Session extends AsyncDisposable {
   info(): Promise<SessionInfo>;
   /**
    * Stores messages, all or nothing; resolves when they are as durable as the store declares. A string is a user's message.
+   * `data:` addresses of more than 256 KiB become attachments, where the store has them.
    * Throws `SESSION_BUSY` while a turn runs (inside of the turn it is part of it), `VERSION_CONFLICT`, `OP_REUSED`,
    * `INVALID_INPUT`, `LIMIT_EXCEEDED`; nothing was written then.
    */
@@ -29,9 +46,24 @@ export interface Session extends AsyncDisposable {
     options?: AppendOptions,
   ): Promise<{ readonly version: number; readonly messages: readonly Message[] }>;
   /** The history: messages from the root to the head, frozen. Calls without a result are closed with `interrupted`. */
-  messages(options?: HistoryOptions): Promise<readonly Message[]>;
+  messages(options?: MessagesOptions): Promise<readonly Message[]>;
   /** The same as a stream, for histories that should not be held in memory. */
-  readMessages(options?: HistoryOptions): AsyncIterable<Message>;
+  readMessages(options?: MessagesOptions): AsyncIterable<Message>;
+  /**
+   * Stores content as a stream and returns the part that names it, to be put into a message within a day (see `collectAttachments`).
+   * The same bytes are stored once. In a store without attachments the part holds the content itself. Throws `LIMIT_EXCEEDED`.
+   */
+  attach(content: Uint8Array | AsyncIterable<Uint8Array>, options: AttachOptions): Promise<FilePart>;
+  /**
+   * The bytes behind an `attachment:` address, as a stream. Throws `ENTRY_NOT_FOUND`, and `ENTRY_CORRUPT` behind the last chunk
+   * if the bytes are not those that were stored.
+   */
+  attachment(url: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>;
+  /**
+   * Removes attachments that no entry names: of appends that failed or were killed half-way. Younger ones may belong to an append that
+   * is just being made. Reads the whole log. `olderThanMs` defaults to a day.
+   */
+  collectAttachments(options?: { readonly olderThanMs?: number }): Promise<{ readonly removed: number }>;
   checkpoint(options?: { readonly label?: string }): Promise<Checkpoint>;
   /** Oldest first, those of other branches included. */
   checkpoints(): Promise<readonly Checkpoint[]>;
@@ -39,8 +71,16 @@ export interface Session extends AsyncDisposable {
   restore(target: string, options?: { readonly reason?: string }): Promise<{ readonly version: number; readonly messageCount: number }>;
   /** A new session that starts with this history, or with that of `at` (checkpoint, entry or message). */
   fork(options?: { readonly at?: string } & CreateOptions): Promise<Session>;
-  /** The log as it is: every branch, checkpoint, restore and turn, behind version `after`. */
-  entries(options?: { readonly after?: number; readonly signal?: AbortSignal }): AsyncIterable<Entry>;
+  /**
+   * The log as it is: every branch, checkpoint, restore and turn, behind `after`. With `follow` it goes on with what any process or
+   * node appends, each entry once and in order, until the loop is left or `signal` aborts (`CANCELLED`).
+   *
+   * Throws `SESSION_DELETED`; `INCARNATION_CHANGED` when the session was rewritten; `LOG_DIVERGED` if the log no longer holds the
+   * entry at `after`; and what the store throws: then follow again from the cursor of the last entry.
+   */
+  entries(options?: EntriesOptions): AsyncIterable<Entry>;
+  /** Where to go on behind this entry: for `after`, in this process or another one. */
+  cursorOf(entry: Pick<Entry, "seq" | "hash">): EntryCursor;
   /** One turn without our runtime: stored, exclusive, replayed and recovered as by `callWithSession`. */
   turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options?: TurnOptions): Promise<Reply>;
   /** Replaces the metadata; allowed while a turn runs. */

@@ -1,6 +1,6 @@
 import {
   AixgoError,
-  type HistoryOptions,
+  type FilePart,
   type Json,
   type Message,
   type MessageInput,
@@ -13,17 +13,18 @@ import { type Checkpoint, readCheckpoints, writeCheckpoint, writeRestore } from 
 import { runningTurns } from "./context.ts";
 import type { Head } from "./contract.ts";
 import type { Entry } from "./entry.ts";
-import { forkLines } from "./fork.ts";
+import { type EntriesOptions, type EntryCursor, readEntries } from "./feed.ts";
+import { type ForkLines, forkLines } from "./fork.ts";
 import { type CreateOptions, encodeMetadata } from "./header.ts";
 import type { SessionInfo } from "./info.ts";
 import { decodeMessage, type EncodedMessage, encodeMessage } from "./message-data.ts";
 import { readMessages, streamMessages } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
-import type { AppendOptions, Session } from "./session.ts";
+import { inlineContent } from "./inline-content.ts";
+import type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
 import { appendOnce, assertVersion } from "./once.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { type Verification, verifyLog } from "./verify.ts";
-import type { Tip } from "./line.ts";
 
 /** What a handle needs of its manager. */
 export interface SessionHome {
@@ -31,20 +32,27 @@ export interface SessionHome {
   /** The shared state of the session in this process. Throws `BACKEND_CLOSED`. */
   open(): OpenSession;
   openTurn(input: MessageInput, options: TurnOptions): Promise<OpenTurn>;
-  createFork(options: CreateOptions, from: Head, at: Target, linesBehind: (header: Tip) => AsyncIterable<Uint8Array>): Promise<Session>;
+  createFork(options: CreateOptions, from: Head, at: Target, linesBehind: ForkLines): Promise<Session>;
+  /** Calls back when the manager is closed. Returns how to stop it. */
+  onClose(listener: () => void): () => void;
 }
 
 const MAX_MESSAGES_PER_APPEND = 4096;
+const DAY_MS = 86_400_000;
 
 export class StoredSession implements Session {
   readonly id: string;
   readonly agentName: string;
   readonly userId?: string;
   readonly #home: SessionHome;
+  readonly #incarnation: string;
+  /** Loops that follow the log, to be woken by `close`. */
+  readonly #following = new Set<() => void>();
   #isClosed = false;
 
-  constructor(home: SessionHome, info: SessionInfo) {
+  constructor(home: SessionHome, { info, incarnation }: Head) {
     this.#home = home;
+    this.#incarnation = incarnation;
     this.id = info.id;
     this.agentName = info.agentName;
     if (info.userId !== undefined) this.userId = info.userId;
@@ -59,7 +67,7 @@ export class StoredSession implements Session {
     options: AppendOptions = {},
   ): Promise<{ readonly version: number; readonly messages: readonly Message[] }> {
     const open = this.#open();
-    const inputs = this.#encodeAll(Array.isArray(input) ? (input as readonly MessageInput[]) : [input as MessageInput]);
+    const inputs = this.#encodeAll(open, Array.isArray(input) ? (input as readonly MessageInput[]) : [input as MessageInput]);
     const { op, expectedVersion, signal } = options;
     const turn = runningTurns().find((each) => each.sessionId === this.id);
     if (turn !== undefined) {
@@ -68,17 +76,48 @@ export class StoredSession implements Session {
       const written = await turn.appendAll(inputs);
       return { version: written.tip.seq, messages: written.entries().map(decodeMessage) };
     }
+    const storing = open.attachments.store(inputs.flatMap(({ outgoing }) => outgoing));
+    if (storing !== undefined) await storing;
     return appendOnce(open, inputs, { op, expectedVersion, signal });
   }
 
-  async messages(options: HistoryOptions = {}): Promise<readonly Message[]> {
-    const { log } = this.#open();
-    return (await readMessages(log, await log.refresh(), options)).map(({ message }) => message);
+  async messages(options: MessagesOptions = {}): Promise<readonly Message[]> {
+    const { log, attachments } = this.#open();
+    const isInline = wantsInline(options);
+    const messages = (await readMessages(log, await log.refresh(), options)).map(({ message }) => message);
+    if (!isInline) return messages;
+    const whole: Message[] = [];
+    for (const message of messages) whole.push(await attachments.inline(message));
+    return whole;
   }
 
-  async *readMessages(options: HistoryOptions = {}): AsyncGenerator<Message> {
-    const { log } = this.#open();
-    for await (const { message } of streamMessages(log, await log.refresh(), options)) yield message;
+  async *readMessages(options: MessagesOptions = {}): AsyncGenerator<Message> {
+    const { log, attachments } = this.#open();
+    const isInline = wantsInline(options);
+    for await (const { message } of streamMessages(log, await log.refresh(), options))
+      yield isInline ? await attachments.inline(message) : message;
+  }
+
+  async attach(content: Uint8Array | AsyncIterable<Uint8Array>, options: AttachOptions): Promise<FilePart> {
+    const { attachments } = this.#open();
+    const { mediaType, filename, signal } = options;
+    if (typeof mediaType !== "string" || mediaType === "")
+      throw new AixgoError("INVALID_OPTION", 'mediaType must say what the content is, such as "image/png"');
+    if (filename !== undefined && typeof filename !== "string") throw new AixgoError("INVALID_OPTION", "filename must be a text");
+    const url =
+      (await attachments.put(content, signal)) ?? (await inlineContent(this.id, content, mediaType, this.#home.maxMessageBytes, signal));
+    return { type: "file", mediaType, url, ...(filename === undefined ? undefined : { filename }) };
+  }
+
+  async *attachment(url: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    yield* this.#open().attachments.read(url, options.signal);
+  }
+
+  async collectAttachments(options: { readonly olderThanMs?: number } = {}): Promise<{ readonly removed: number }> {
+    const { olderThanMs = DAY_MS } = options;
+    if (!Number.isFinite(olderThanMs) || olderThanMs < 0)
+      throw new AixgoError("INVALID_OPTION", `olderThanMs must be a time of 0 or more, not ${String(olderThanMs)}`);
+    return { removed: await this.#open().attachments.collect(olderThanMs) };
   }
 
   async checkpoint(options: { readonly label?: string } = {}): Promise<Checkpoint> {
@@ -103,15 +142,26 @@ export class StoredSession implements Session {
     const { log } = this.#open();
     const head = await log.refresh();
     const target = at === undefined ? await log.tipOf(head) : await resolveTarget(log, head, at);
-    return this.#home.createFork(create, head, target, (header) => forkLines(log, head, target.headSeq, header));
+    return this.#home.createFork(create, head, target, forkLines(log, head, target.headSeq));
   }
 
-  async *entries(options: { readonly after?: number; readonly signal?: AbortSignal } = {}): AsyncGenerator<Entry> {
-    const { after = -1, signal } = options;
-    if (!Number.isSafeInteger(after) || after < -1)
-      throw new AixgoError("INVALID_OPTION", `after must be a version of the session, not ${String(after)}`);
+  async *entries(options: EntriesOptions = {}): AsyncGenerator<Entry, void, undefined> {
     const { log } = this.#open();
-    yield* log.scan(after + 1, (await log.refresh()).seq, signal);
+    yield* readEntries(log, options, {
+      assertOpen: () => void this.#open(),
+      onClose: (wake) => {
+        const unlisten = this.#home.onClose(wake);
+        this.#following.add(wake);
+        return () => {
+          unlisten();
+          this.#following.delete(wake);
+        };
+      },
+    });
+  }
+
+  cursorOf({ seq, hash }: Pick<Entry, "seq" | "hash">): EntryCursor {
+    return { incarnation: this.#incarnation, seq, hash };
   }
 
   async turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options: TurnOptions = {}): Promise<Reply> {
@@ -147,11 +197,13 @@ export class StoredSession implements Session {
   }
 
   async verify(): Promise<Verification> {
-    return verifyLog(this.#open().log);
+    const { log, attachments } = this.#open();
+    return verifyLog(log, attachments);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    for (const wake of this.#following) wake();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,7 +216,7 @@ export class StoredSession implements Session {
     return this.#home.open();
   }
 
-  #encodeAll(inputs: readonly MessageInput[]): readonly EncodedMessage[] {
+  #encodeAll(open: OpenSession, inputs: readonly MessageInput[]): readonly EncodedMessage[] {
     if (inputs.length === 0 || inputs.length > MAX_MESSAGES_PER_APPEND) {
       throw new AixgoError(
         inputs.length === 0 ? "INVALID_INPUT" : "LIMIT_EXCEEDED",
@@ -172,7 +224,8 @@ export class StoredSession implements Session {
       );
     }
     const { maxMessageBytes } = this.#home;
-    const encoded = inputs.map((input) => encodeMessage(input, "user", maxMessageBytes));
+    const limits = { maxBytes: maxMessageBytes, maxBlobBytes: open.attachments.maxBytes };
+    const encoded = inputs.map((input) => encodeMessage(input, "user", limits));
     const total = encoded.reduce((sum, { json }) => sum + json.length, 0);
     if (encoded.length > 1 && total > maxMessageBytes) {
       throw new AixgoError(
@@ -182,6 +235,12 @@ export class StoredSession implements Session {
     }
     return encoded;
   }
+}
+
+function wantsInline({ attachments = "address" }: MessagesOptions): boolean {
+  if (attachments !== "address" && attachments !== "inline")
+    throw new AixgoError("INVALID_OPTION", `attachments must be "address" or "inline", not ${JSON.stringify(attachments)}`);
+  return attachments === "inline";
 }
 
 /** Rejects when the turn is stopped, by whom ever, or takes too long. Returns how to stop watching. */

@@ -5,6 +5,8 @@ import { entryOf } from "./envelope.ts";
 import { decodeMessage } from "./message-data.ts";
 
 const NEWLINE = 0x0a;
+/** Larger pages hold one long line. */
+const MAX_DECODED_BYTES = 64 * 1024;
 
 export interface PathMessage {
   readonly seq: number;
@@ -189,6 +191,7 @@ export class Verifier {
   #seq: number;
   /** Undefined: the first line is only an anchor for the second. */
   #hash: string | undefined;
+  #anchor: string | undefined;
   /** A line was found to follow from what was known before this read: the store vouches for those behind it. */
   #isJoined = false;
 
@@ -203,17 +206,25 @@ export class Verifier {
     return this.#seq;
   }
 
+  /** Hash of the anchor, once it was read. */
+  get anchor(): string | undefined {
+    return this.#anchor;
+  }
+
   /** The verified entries of one page; an anchor is not among them. Throws `ENTRY_CORRUPT`. */
   page(bytes: Uint8Array): readonly Verified[] {
     const page = asBuffer(bytes);
+    // Decoded once, if a line stands in the text where it stands in the bytes: if there is nothing but ASCII.
+    const decoded = page.length <= MAX_DECODED_BYTES ? page.toString("utf8") : "";
+    const text = decoded.length === page.length ? decoded : undefined;
     const verified: Verified[] = [];
     for (let start = 0; start < page.length;) {
       const end = page.indexOf(NEWLINE, start);
       if (end < 0) throw this.#corrupt("ends in the middle of a line");
       const previous = this.#hash;
-      if (previous === undefined) this.#hash = this.#anchor(page.subarray(start, end));
+      if (previous === undefined) this.#hash = this.#anchor = this.#claimOf(page.subarray(start, end));
       else {
-        const entry = this.#check(page, start, end, previous);
+        const entry = this.#check(page, start, end, previous, text);
         this.#hash = entry.hash;
         verified.push({ entry, previous, bytes: end - start + 1 });
       }
@@ -223,7 +234,7 @@ export class Verifier {
     return verified;
   }
 
-  #anchor(line: Buffer): string {
+  #claimOf(line: Buffer): string {
     try {
       return claimedHash(line);
     } catch {
@@ -231,10 +242,10 @@ export class Verifier {
     }
   }
 
-  #check(page: Buffer, start: number, end: number, previous: string): Entry {
+  #check(page: Buffer, start: number, end: number, previous: string, text: string | undefined): Entry {
     let entry: Entry;
     try {
-      entry = JSON.parse(page.toString("utf8", start, end)) as Entry;
+      entry = JSON.parse(text === undefined ? page.toString("utf8", start, end) : text.slice(start, end)) as Entry;
     } catch {
       throw this.#corrupt("is no JSON");
     }

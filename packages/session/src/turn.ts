@@ -100,11 +100,11 @@ export class Turn implements OpenTurn {
   async history(options: HistoryOptions = {}): Promise<readonly Message[]> {
     const { log } = this.#start.open;
     const others = await readMessages(log, await log.refresh(), options, (each) => each.turn !== this.#start.turnSeq);
-    return others.map(({ message }) => message);
+    return this.#start.open.attachments.forAgent(others.map(({ message }) => message));
   }
 
   async steps(): Promise<readonly Message[]> {
-    return (await this.#steps()).map(({ message }) => message);
+    return this.#start.open.attachments.forAgent((await this.#steps()).map(({ message }) => message));
   }
 
   async getState(): Promise<Json | undefined> {
@@ -127,7 +127,9 @@ export class Turn implements OpenTurn {
 
   async append(input: MessageInput): Promise<{ readonly message: Message; readonly version: number }> {
     this.#assertOpen("append");
-    const { json, data } = encodeMessage(input, "assistant", this.#start.maxMessageBytes);
+    const { json, data, outgoing } = this.#encode(input);
+    const storing = this.#store(outgoing);
+    if (storing !== undefined) await storing;
     const draft = this.#draft("message", json);
     const written = await this.#write({ drafts: [draft] });
     const message = messageOf(data, draft.id, written.timestamp);
@@ -139,6 +141,8 @@ export class Turn implements OpenTurn {
   /** Messages from outside of the agent's own results, such as `session.append` inside of a turn. */
   async appendAll(inputs: readonly EncodedMessage[]): Promise<Written> {
     this.#assertOpen("append");
+    const storing = this.#store(inputs.flatMap(({ outgoing }) => outgoing));
+    if (storing !== undefined) await storing;
     return this.#write({ drafts: inputs.map(({ json }) => this.#draft("message", json)) });
   }
 
@@ -149,10 +153,12 @@ export class Turn implements OpenTurn {
   async complete(input: MessageInput, usage?: Usage): Promise<Reply> {
     this.#assertOpen("complete");
     this.#ended = "ending";
-    const { open, maxMessageBytes } = this.#start;
+    const { open } = this.#start;
     try {
       const known = await this.#alreadyStored(input);
-      const answer = known === undefined ? encodeMessage(input, "assistant", maxMessageBytes) : undefined;
+      const answer = known === undefined ? this.#encode(input) : undefined;
+      const storing = open.attachments.store(answer?.outgoing ?? []);
+      if (storing !== undefined) await storing;
       const drafts: Draft[] = answer === undefined ? [] : [this.#draft("message", answer.json)];
       const end = (replySeq: number): string => this.#endData("completed", { replySeq, ...(usage === undefined ? undefined : { usage }) });
       drafts.push(this.#draft("turn", (tip) => end(known?.seq ?? tip.seq), this.#start.op));
@@ -194,6 +200,17 @@ export class Turn implements OpenTurn {
     this.#abort.abort(
       new AixgoError("CANCELLED", `turn ${this.id} of session ${this.#start.open.ref.id} was ${kind}${reason === "" ? "" : `: ${reason}`}`),
     );
+  }
+
+  #encode(input: MessageInput): EncodedMessage {
+    const { open, maxMessageBytes } = this.#start;
+    return encodeMessage(input, "assistant", { maxBytes: maxMessageBytes, maxBlobBytes: open.attachments.maxBytes });
+  }
+
+  /** Undefined: nothing is to be waited for, and what is called next is written next. */
+  #store(outgoing: EncodedMessage["outgoing"]): Promise<void> | undefined {
+    // The turn may have come to its end when it is done.
+    return this.#start.open.attachments.store(outgoing)?.then(() => this.#assertOpen("append"));
   }
 
   async #steps(): Promise<readonly PathMessage[]> {

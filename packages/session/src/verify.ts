@@ -1,6 +1,9 @@
 import { AixgoError, isAixgoError } from "@aixgo/core";
+import { attachmentsIn } from "./attachment-address.ts";
+import type { Attachments } from "./attachments.ts";
 import { type Entry, isUnderstood } from "./entry.ts";
 import type { SessionLog } from "./log.ts";
+import { decodeMessage } from "./message-data.ts";
 import { isPathEntry, parentOf } from "./tree.ts";
 
 export interface Problem {
@@ -24,9 +27,11 @@ interface Known {
   readonly isPath: boolean;
 }
 
-/** Walks the whole log: hash chain, seq, parents, counts, batches, fences, and what checkpoints and restores name. */
-export async function verifyLog(log: SessionLog): Promise<Verification> {
+/** Walks the whole log: hash chain, seq, parents, counts, batches, fences, what checkpoints and restores name, and the bytes of its attachments. */
+export async function verifyLog(log: SessionLog, attachments: Attachments): Promise<Verification> {
   const problems: Problem[] = [];
+  /** Seq of the first entry that names an attachment. */
+  const named = new Map<string, number>();
   const known: Known[] = [];
   let fence = 0;
   let headSeq = 0;
@@ -51,6 +56,8 @@ export async function verifyLog(log: SessionLog): Promise<Verification> {
       if (parentOf(entry, log.ref.id) !== headSeq) report("does not grow from the head of its time");
     }
     if (!isPath) checkSide(entry, known, report);
+    if (entry.type === "message" && attachments.maxBytes !== undefined)
+      for (const url of attachmentsIn(decodeMessage(entry).parts)) if (!named.has(url)) named.set(url, entry.seq);
     headSeq = entry.head ?? entry.seq;
     known.push({ id: entry.id, hash: entry.hash, n: entry.n, isPath });
   };
@@ -63,6 +70,14 @@ export async function verifyLog(log: SessionLog): Promise<Verification> {
     // A damaged log is the answer; a store that does not answer is not.
     if (!isAixgoError(error, "ENTRY_CORRUPT")) throw error;
     problems.push({ seq: known.length, code: error.code, message: error.message });
+  }
+  for (const [url, seq] of named) {
+    try {
+      for await (const _ of attachments.read(url));
+    } catch (error) {
+      if (!isAixgoError(error, "ENTRY_CORRUPT") && !isAixgoError(error, "ENTRY_NOT_FOUND")) throw error;
+      problems.push({ seq, code: error.code, message: error.message });
+    }
   }
   return { entries: known.length, problems };
 }

@@ -95,6 +95,7 @@ describe("options", () => {
       maxLineBytes: 16 * 1024 * 1024,
       indexedMetadata: [],
       ttl: false,
+      maxBlobBytes: 64 * 1024 * 1024,
     });
   });
 

@@ -20,6 +20,7 @@ function fixture(name: string, folder: string, options: FileBackendOptions): Fix
     name,
     module: import.meta.url,
     execArgv: TYPESCRIPT,
+    offers: ["watch", "blobs"],
     async open(store) {
       return createFileBackend({ ...options, baseDir: pathOf(store) });
     },

@@ -1,8 +1,11 @@
 import type { Case } from "../harness/case.ts";
 import { appendCases } from "./append.ts";
+import { blobCases } from "./blobs.ts";
+import { blobLifeCases } from "./blobs-life.ts";
 import { concurrencyCases } from "./concurrency.ts";
 import { createCases } from "./create.ts";
 import { deleteCases } from "./delete.ts";
+import { feedCases } from "./feed.ts";
 import { findCases } from "./find.ts";
 import { keyCases } from "./keys.ts";
 import { leaseCases } from "./lease.ts";
@@ -11,6 +14,7 @@ import { listCases } from "./list.ts";
 import { processCases } from "./processes.ts";
 import { readCases } from "./read.ts";
 import { rewriteCases } from "./rewrite.ts";
+import { watchCases } from "./watch.ts";
 
 /** Every case, in the order in which they run. */
 export const cases: readonly Case[] = [
@@ -25,5 +29,9 @@ export const cases: readonly Case[] = [
   ...keyCases,
   ...deleteCases,
   ...rewriteCases,
+  ...feedCases,
+  ...watchCases,
+  ...blobCases,
+  ...blobLifeCases,
   ...processCases,
 ];

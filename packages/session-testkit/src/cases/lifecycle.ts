@@ -24,6 +24,21 @@ export const lifecycleCases: readonly Case[] = [
     },
   },
   {
+    id: "backend/offers",
+    sentence: "`watch` and `blobs` are optional; a store that has blobs says how long one may be.",
+    async run({ backend, fixture }) {
+      const has = (["watch", "blobs"] as const).filter((member) => backend[member] !== undefined);
+      assert.deepEqual([...(fixture.offers ?? [])].toSorted(), has.toSorted(), "the fixture's `offers` is not what the backend has");
+      const { maxBlobBytes } = backend.capabilities;
+      if (backend.blobs === undefined) assert.equal(maxBlobBytes, undefined);
+      else
+        assert.ok(
+          Number.isSafeInteger(maxBlobBytes) && (maxBlobBytes as number) >= 1024 * 1024,
+          "maxBlobBytes is no whole number of at least 1 MiB",
+        );
+    },
+  },
+  {
     id: "backend/closed",
     sentence: "Idempotent. Every other method throws `BACKEND_CLOSED` afterwards.",
     async run({ backend, open }) {

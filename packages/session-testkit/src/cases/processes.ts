@@ -1,18 +1,17 @@
 import assert from "node:assert/strict";
 import { envelopeOf } from "@aixgo/session/backend";
-import type { Fixture } from "../fixture.ts";
 import type { Case, CaseContext } from "../harness/case.ts";
 import { type Child, startChild } from "../harness/child.ts";
 import { conflicting, refused, until } from "../harness/expect.ts";
 import { continueLog, message, turn } from "../harness/log-builder.ts";
 import { append, startSession, takeLease } from "../harness/start-session.ts";
+import { blobOf, readBlob } from "../harness/blob.ts";
+import { follow, followByHints } from "../harness/follower.ts";
+import { needsModule, needsOffer } from "../harness/offers.ts";
 import { verifyLog } from "../harness/verify-log.ts";
 
+const needs = needsModule;
 const SHARED = "The kit tests each sentence on every backend, with several processes where `sharedBy` says so.";
-
-function needs(fixture: Fixture): string | undefined {
-  return fixture.module === undefined ? "the fixture names no module that child processes could import" : undefined;
-}
 
 /** Children that end with the case, whatever becomes of it. */
 async function withChildren(context: CaseContext, count: number, body: (children: readonly Child[]) => Promise<void>): Promise<void> {
@@ -201,6 +200,63 @@ export const processCases: readonly Case[] = [
       });
       await backend.renew(log.ref, lease, 1000);
       await verifyLog(backend, log.ref);
+    },
+  },
+  {
+    id: "processes/follow",
+    sentence: "A follower is given each entry once, in order, whichever process appends it, and goes on from its cursor.",
+    needs,
+    async run(context) {
+      const { ref } = await startSession(context.backend);
+      await withChildren(context, 2, async (children) => {
+        const appending = Promise.all(
+          children.map((child, i) => child.ask({ kind: "append", id: ref.id, tag: `child-${i}`, count: 50, batch: 1 + i })),
+        );
+        appending.catch(() => undefined);
+        const first = await follow(context.backend, ref.id, 60);
+        const rest = await follow(await context.open(), ref.id, 91, first.cursor);
+        await appending;
+        const seqs = [...first.entries, ...rest.entries].map(({ seq }) => seq);
+        assert.deepEqual(seqs, [...seqs.keys()]);
+      });
+    },
+  },
+  {
+    id: "processes/watch",
+    sentence: "Hints that there is more behind `after`, by whichever process it was appended; none is missed.",
+    needs: (fixture) => needs(fixture) ?? needsOffer("watch")(fixture),
+    async run(context) {
+      const { ref, position } = await startSession(context.backend);
+      await withChildren(context, 1, async ([child]) => {
+        assert.ok(child !== undefined);
+        const following = followByHints(context.backend, ref, position, 60);
+        following.catch(() => undefined);
+        for (let round = 0; round < 3; round += 1) {
+          await child.ask({ kind: "append", id: ref.id, tag: `round-${round}`, count: 20, batch: 1 });
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        assert.deepEqual(
+          await following,
+          Array.from({ length: 60 }, (_, index) => index + 1),
+        );
+      });
+    },
+  },
+  {
+    id: "processes/blobs",
+    sentence:
+      "When it resolves the bytes are as durable as the backend declares: also if the process that stored them is killed right after.",
+    needs: (fixture) => needs(fixture) ?? needsOffer("blobs")(fixture),
+    async run(context) {
+      const { ref } = await startSession(context.backend);
+      const text = "stored by a process that is gone ".repeat(20_000);
+      await withChildren(context, 1, async ([child]) => {
+        assert.ok(child !== undefined);
+        await child.ask({ kind: "attach", id: ref.id, text });
+        await child.kill();
+      });
+      for (const node of [context.backend, await context.open()])
+        assert.ok((await readBlob(node, ref, blobOf(text).digest)).equals(blobOf(text).bytes), "other bytes came back");
     },
   },
 ];

@@ -1,14 +1,17 @@
 import type { Head, SessionBackend } from "@aixgo/session/backend";
 import type { Fixture } from "../fixture.ts";
+import { blobOf } from "./blob.ts";
 import { continueLog, message, namesSync, turn } from "./log-builder.ts";
-import { creatingAs } from "./start-session.ts";
+import { blobsOf } from "./offers.ts";
+import { creatingAs, linesFrom } from "./start-session.ts";
 
 /** What a child process is asked to do; each is answered by reports. */
 export type Task =
   | { readonly kind: "append"; readonly id: string; readonly tag: string; readonly count: number; readonly batch: number }
   | { readonly kind: "hold"; readonly id: string; readonly token: string; readonly ttlMs: number }
   | { readonly kind: "renew"; readonly id: string; readonly fence: number; readonly token: string; readonly ttlMs: number }
-  | { readonly kind: "create"; readonly key: string };
+  | { readonly kind: "create"; readonly key: string }
+  | { readonly kind: "attach"; readonly id: string; readonly text: string };
 
 export interface Order {
   readonly module: string;
@@ -31,6 +34,11 @@ async function perform(backend: SessionBackend, task: Task, report: (report: Rep
     return report({ kind: "done", id: head.id, created });
   }
   let head = await backend.head(task.id);
+  if (task.kind === "attach") {
+    const { bytes, digest } = blobOf(task.text);
+    await blobsOf(backend).put(head, digest, linesFrom([bytes]));
+    return report({ kind: "done" });
+  }
   if (task.kind === "renew") {
     await backend.renew(head, { fence: task.fence, token: task.token }, task.ttlMs);
     return report({ kind: "done" });

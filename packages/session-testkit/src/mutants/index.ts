@@ -1,3 +1,5 @@
+import { blobMutants } from "./blob-mutants.ts";
+import { feedMutants } from "./feed-mutants.ts";
 import { appendMutants } from "./append-mutants.ts";
 import { keyMutants } from "./key-mutants.ts";
 import { leaseMutants } from "./lease-mutants.ts";
@@ -14,4 +16,6 @@ export const mutants: readonly Mutant[] = [
   ...listMutants,
   ...keyMutants,
   ...lifeMutants,
+  ...feedMutants,
+  ...blobMutants,
 ];

@@ -1,6 +1,6 @@
 import { AixgoError } from "@aixgo/core";
 import { createMemoryBackend } from "@aixgo/session";
-import type { Head, Ref, SessionBackend } from "@aixgo/session/backend";
+import type { BlobStore, Head, Ref, SessionBackend } from "@aixgo/session/backend";
 import type { Fixture } from "../fixture.ts";
 import { linesOf } from "../harness/verify-log.ts";
 
@@ -36,6 +36,7 @@ export function brokenFixture(
   const stores = new Map<string, () => SessionBackend>();
   return {
     name,
+    offers: ["watch", "blobs"],
     async open(store) {
       const known = stores.get(store);
       if (known !== undefined) return known();
@@ -54,6 +55,7 @@ export function brokenFixture(
 /** One node on a store: it is closed alone. */
 function nodeOf(real: SessionBackend, flaw: Flaw): SessionBackend {
   let closed = false;
+  const closing = new AbortController();
   const backend: SessionBackend = { ...real, ...flaw };
   const ready = (): void => {
     if (closed) throw new AixgoError("BACKEND_CLOSED", "this node has been closed");
@@ -77,7 +79,29 @@ function nodeOf(real: SessionBackend, flaw: Flaw): SessionBackend {
     delete: async (...given) => (ready(), backend.delete(...given)),
     async close() {
       closed = true;
+      closing.abort();
     },
+    ...(backend.watch === undefined
+      ? undefined
+      : {
+          async *watch(ref, after, signal) {
+            ready();
+            yield* (backend.watch as NonNullable<SessionBackend["watch"]>)(ref, after, AbortSignal.any([signal, closing.signal]));
+          },
+        }),
+    ...(backend.blobs === undefined ? undefined : { blobs: blobsOf(backend.blobs, ready) }),
+  };
+}
+
+function blobsOf(blobs: BlobStore, ready: () => void): BlobStore {
+  return {
+    put: async (...given) => (ready(), blobs.put(...given)),
+    async *get(...given) {
+      ready();
+      yield* blobs.get(...given);
+    },
+    touch: async (...given) => (ready(), blobs.touch(...given)),
+    collect: async (...given) => (ready(), blobs.collect(...given)),
   };
 }
 
