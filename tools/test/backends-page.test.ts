@@ -37,8 +37,7 @@ describe("docs/backends.md", () => {
       ].map(([, member]) => member ?? "");
     expect(members("Capabilities")).toContain("durability");
     for (const capability of members("Capabilities")) expect(page).toContain(`| \`${capability}\` |`);
-    // `watch` and `blobs` are optional, and no store has them yet.
-    for (const method of members("SessionBackend").filter((each) => !["name", "capabilities", "watch", "blobs"].includes(each)))
+    for (const method of members("SessionBackend").filter((each) => !["name", "capabilities"].includes(each)))
       expect(page).toContain(`\`${method}\``);
   });
 
