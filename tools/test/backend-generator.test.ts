@@ -148,6 +148,7 @@ describe("a scaffolded backend", () => {
       "an unknown option is refused by name",
       "backend/capabilities",
       "backend/idle",
+      "backend/offers",
       "no case of the kit is left out",
       "processes/declared",
     ]);

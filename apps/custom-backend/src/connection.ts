@@ -19,7 +19,7 @@ export interface Connection {
   reading<T>(body: () => T): T;
   /**
    * What `body` writes is there as a whole, and as durable as the options say, or not at all. No other process writes meanwhile.
-   * Throws `OUTCOME_UNKNOWN` if the commit fails; the connection is of no use then.
+   * Throws `OUTCOME_UNKNOWN` if the commit fails.
    */
   writing<T>(body: () => T): T;
   /** Empties the write-ahead log, where copies of what was deleted may linger. `SQLITE_BUSY` while another process reads. */

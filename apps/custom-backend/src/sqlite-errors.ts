@@ -66,8 +66,15 @@ export function isStatementError(error: unknown): boolean {
   return sqliteCode(error)?.startsWith("SQLITE_CONSTRAINT") === true;
 }
 
-/** Whether the connection is of no use any more: the next call opens another one. */
+const LOST = /^SQLITE_(?:IOERR|CORRUPT|NOTADB|CANTOPEN)/;
+
+/**
+ * Whether the connection is not to be trusted any more: the next call opens another one. A full disk is no reason: the driver frees
+ * connections only with the garbage, so giving them up for what may go on for long would use up the descriptors.
+ */
 export function isConnectionLost(error: unknown): boolean {
-  if (isAixgoError(error)) return error.code === "OUTCOME_UNKNOWN" || error.code === "BACKEND_UNAVAILABLE";
-  return sqliteCode(error) !== undefined && !isBusy(error) && !isStatementError(error);
+  if (!isAixgoError(error)) return LOST.test(sqliteCode(error) ?? "");
+  if (error.code !== "OUTCOME_UNKNOWN") return error.code === "BACKEND_UNAVAILABLE";
+  const { sqlite } = (error.details ?? {}) as { readonly sqlite?: unknown };
+  return typeof sqlite === "string" && LOST.test(sqlite);
 }

@@ -272,6 +272,20 @@ describe("deleted content", () => {
   });
 });
 
+describe("a rewrite", () => {
+  it("keeps the wrapped keys, which lie outside the log", async () => {
+    const backend = open(newFile());
+    const log = await start(backend);
+    const keys = Uint8Array.from([1, 0, 255]);
+    const expect0 = log.position;
+    await backend.append(log.ref, { expect: expect0, lines: log.add(message("one")), keys });
+    const next = createLog({ id: log.ref.id });
+    const answer = await backend.rewrite(log.ref, { expect: log.position, next: next.ref, lines: creating(next).lines(next.ref.id) });
+    expect("head" in answer && answer.head.keys).toEqual(keys);
+    expect((await backend.head(log.ref.id)).keys).toEqual(keys);
+  });
+});
+
 describe("declared metadata", () => {
   it("is found whoever declared it, and when", async () => {
     const file = newFile();

@@ -56,7 +56,7 @@ describe("write queue", () => {
   });
 
   it("a commit of unknown outcome fails the whole group, once, and the connection is given up", async () => {
-    const unknown = new AixgoError("OUTCOME_UNKNOWN", "not confirmed");
+    const unknown = new AixgoError("OUTCOME_UNKNOWN", "not confirmed", { details: { sqlite: "SQLITE_IOERR_FSYNC" } });
     const { connection, ran } = scripted([unknown, "commit"]);
     let broken = 0;
     const queue = createWriteQueue(
@@ -72,6 +72,22 @@ describe("write queue", () => {
     expect(broken).toBe(1);
     expect(ran).toHaveLength(1);
     expect(await queue.push(() => 3)).toBe(3);
+  });
+
+  it("a full disk fails the group and keeps the connection", async () => {
+    const { connection } = scripted([
+      new AixgoError("OUTCOME_UNKNOWN", "not confirmed", { details: { sqlite: "SQLITE_FULL" } }),
+      sqlite("SQLITE_FULL"),
+      "commit",
+    ]);
+    const queue = createWriteQueue(
+      1000,
+      () => connection,
+      () => expect.unreachable(),
+    );
+    await expect(queue.push(() => 1)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    await expect(queue.push(() => 1)).rejects.toMatchObject({ code: "SQLITE_FULL" });
+    expect(await queue.push(() => 1)).toBe(1);
   });
 
   it("a job that throws is undone alone; a failure of the database ends its group", async () => {
@@ -94,7 +110,7 @@ describe("write queue", () => {
     ]);
     expect(apart.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected", "fulfilled"]);
     expect(broken).toBe(0);
-    const together = await Promise.allSettled([queue.push(() => 1), refuse(sqlite("SQLITE_FULL"))]);
+    const together = await Promise.allSettled([queue.push(() => 1), refuse(sqlite("SQLITE_IOERR_WRITE"))]);
     expect(together.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     expect(broken).toBe(1);
   });
