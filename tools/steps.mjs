@@ -19,8 +19,9 @@ import { projects, ROOT, toolScript } from "./workspace.mjs";
 export function steps({ fast }) {
   const quick = [
     { name: "format", work: () => tool("oxfmt", ["--check", "."]) },
-    { name: "lint", work: () => tool("oxlint", ["--type-aware", "--deny-warnings", "."]) },
+    // Before the lint, which asks the built declarations for types.
     { name: "build", work: () => nx(["run-many", "-t", "build"]) },
+    { name: "lint", work: () => tool("oxlint", ["--type-aware", "--deny-warnings", "."]) },
     { name: "types of tests and tools", work: checkTestTypes },
     { name: "import arrows", work: async () => ({ problems: arrowProblems() }) },
     { name: "unused code and dependencies", work: () => tool("knip", ["--no-progress"]) },

@@ -96,10 +96,12 @@ export async function startRedis({ replicas = 0, appendonly = "no", args = [] } 
       copies.push(
         await startServer({ appendonly, args: ["--replicaof", HOST, String(master.port), "--repl-diskless-sync-delay", "0", ...args] }),
       );
-    await waitFor(
-      "replicas are online",
-      async () => ((await master.cli("INFO", "replication")).match(/state=online/g) ?? []).length === replicas,
-    );
+    // Without one nobody need be asked: the server may want a password.
+    if (replicas > 0)
+      await waitFor(
+        "replicas are online",
+        async () => ((await master.cli("INFO", "replication")).match(/state=online/g) ?? []).length === replicas,
+      );
   } catch (error) {
     await stop();
     throw error;
@@ -107,8 +109,11 @@ export async function startRedis({ replicas = 0, appendonly = "no", args = [] } 
   return { ...pick(master), server: master, replicas: copies, stop };
 }
 
-/** Three masters with a replica each. */
-export async function startRedisCluster({ appendonly = "no", args = /** @type {readonly string[]} */ ([]) } = {}) {
+/**
+ * Three masters with a replica each.
+ * @param {{ appendonly?: "no" | "everysec" | "always", args?: readonly string[] }} [options]
+ */
+export async function startRedisCluster({ appendonly = "no", args = [] } = {}) {
   const settings = [
     "--cluster-enabled",
     "yes",
@@ -166,7 +171,10 @@ export async function startRedisCluster({ appendonly = "no", args = /** @type {r
   };
 }
 
-/** A master with replicas, watched by Sentinels that fail over after half a second. */
+/**
+ * A master with replicas, watched by Sentinels that fail over after half a second.
+ * @param {{ sentinels?: number, replicas?: number, name?: string, appendonly?: "no" | "everysec" | "always" }} [options]
+ */
 export async function startRedisSentinel({ sentinels = 3, replicas = 1, name = "aixgo", appendonly = "no" } = {}) {
   const group = await startRedis({ replicas, appendonly });
   /** @type {RedisServer[]} */

@@ -1,4 +1,4 @@
-import { lstatSync } from "node:fs";
+import { fstatSync, lstatSync } from "node:fs";
 import { AixgoError, isAixgoError } from "@aixgo/core";
 import type { CreateRequest, Head } from "@aixgo/session/backend";
 import type { Catalog } from "./catalog.ts";
@@ -10,7 +10,7 @@ import type { Keys } from "./keys.ts";
 import { folderOf, keyFileOf, makePrivateFolder, type Layout } from "./layout.ts";
 import { OpenLog } from "./open-log.ts";
 import { deleted, type OpenLogs } from "./open-logs.ts";
-import type { SessionIndex } from "./session-index.ts";
+import type { BegunNote, SessionIndex } from "./session-index.ts";
 import { stage, type Staged } from "./staging.ts";
 import type { Stripes } from "./stripes.ts";
 import type { Tombstones } from "./tombstones.ts";
@@ -68,6 +68,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
     const made: string[] = [];
     makePrivateFolder(agentFolder, `${layout.shown}/${folder}`, made);
     const path = layout.log(folder, id);
+    let noted: BegunNote | undefined;
     const log = await stripes.hold(stripes.of(id), doing(id), () => {
       if (tombstones.read(id) !== undefined) throw deleted(id);
       const place = placeOf(id, folder);
@@ -75,10 +76,17 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       if (place.empty !== undefined) removeFile(place.empty);
       // Of an earlier session with this id, deleted so long ago that its tombstone is gone.
       removeWrapped(layout, id);
-      index.note(id, folder, !durable);
-      staged.blobs?.publish(folder, id);
-      staged.draft.publish(path, true);
-      const opened = new OpenLog(layout, stripes, id, folder, staged.draft.fd, staged.state, 0);
+      if (durable) noted = index.begin(id, folder);
+      else index.note(id, folder, true);
+      try {
+        staged.blobs?.publish(folder, id);
+        staged.draft.publish(path, true);
+      } catch (error) {
+        noted?.end();
+        throw error;
+      }
+      const file = { fd: staged.draft.fd, stat: fstatSync(staged.draft.fd) };
+      const opened = new OpenLog(layout, stripes, id, folder, file, staged.state, { sidecarAt: 0, keys: undefined });
       catalog.put(staged.state.head);
       return opened;
     });
@@ -93,7 +101,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
           syncFolder(agentFolder),
           ...(made.length > 0 ? [syncFolder(layout.baseDir)] : []),
         );
-        index.note(id, folder, true);
+        noted?.settle();
       }
       return staged.state.head;
     } catch (cause) {
@@ -103,15 +111,15 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
         { cause: storeError(cause, doing(id)) },
       );
     } finally {
-      log.users--;
-      if (log.users === 0 && log.distrusted) logs.drop(log);
+      noted?.end();
+      logs.release(log);
     }
   }
 
   async function withoutKey(request: CreateRequest): Promise<Created> {
     const { id } = request.ref;
     const folder = folderOf(request.info.agentName);
-    assertNew(id, folder);
+    // Whether the id is free is looked at once, under the lock.
     const staged = await draw(request, id);
     try {
       const head = await publish(staged, id, folder);

@@ -25,6 +25,8 @@ const MAX_TTL_MS = 86_400_000;
 export function createFileBackend(options: FileBackendOptions = {}): SessionBackend {
   const resolved = resolveOptions(options);
   let opened: Promise<Store> | undefined;
+  /** The same, as soon as it is there: later calls begin at once. */
+  let ready: Store | undefined;
   let closing: Promise<void> | undefined;
   const closer = new AbortController();
   // Each put that is under way listens.
@@ -34,15 +36,21 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
   /** Every call passes here: lazily opened, counted for `close`, foreign errors translated. */
   async function call<T>(doing: string, body: (store: Store) => Promise<T>): Promise<T> {
     if (closing !== undefined) throw closed(doing);
-    const run = (async () => body(await (opened ??= openStore(resolved).catch(forget))))();
-    running.add(run);
+    let run: Promise<T> | undefined;
     try {
+      run = ready === undefined ? open().then(body) : body(ready);
+      running.add(run);
       return await run;
     } catch (error) {
       throw isForeign(error) ? error : storeError(error, doing);
     } finally {
-      running.delete(run);
+      if (run !== undefined) running.delete(run);
     }
+  }
+
+  async function open(): Promise<Store> {
+    ready = await (opened ??= openStore(resolved).catch(forget));
+    return ready;
   }
 
   /** The next call tries again. */
@@ -85,10 +93,12 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
       assertId(id);
       return call(`open session ${id}`, ({ journal }) => journal.head(id));
     },
-    async append(ref, request) {
-      assertId(ref.id);
-      if (request.acquire !== undefined) assertLease(request.acquire);
-      return call(`append to session ${ref.id}`, ({ journal }) => journal.append(ref, request));
+    append(ref, request) {
+      return call(`append to session ${ref.id}`, ({ journal }) => {
+        assertId(ref.id);
+        if (request.acquire !== undefined) assertLease(request.acquire);
+        return journal.append(ref, request);
+      });
     },
     async *read(ref, range) {
       assertId(ref.id);

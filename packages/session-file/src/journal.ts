@@ -32,8 +32,8 @@ export interface Journal {
 export interface LockOptions<T> {
   /** Runs before the lock is taken: work that need not be done inside. */
   readonly ahead?: (log: OpenLog) => void;
-  /** Runs after the unlock, before this process writes to the session again. */
-  readonly finish?: (log: OpenLog, value: T) => Promise<void>;
+  /** Runs after the unlock, and ends before this process writes to the session again. Undefined: there is nothing to wait for. */
+  readonly finish?: (log: OpenLog, value: T) => Promise<void> | undefined;
   readonly signal?: AbortSignal | undefined;
   /** For `body` the log need not be whole; its tail is left as it is. */
   readonly evenDamaged?: boolean;
@@ -100,8 +100,19 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     if (done !== undefined) {
       const { log, value } = done;
       const { finish } = options;
-      if (finish !== undefined) await logs.pin(log, () => log.serial(() => finish(log, value)));
-      else if (log.distrusted) logs.drop(log);
+      const finished = finish?.(log, value);
+      if (finished === undefined) {
+        if (log.distrusted) logs.drop(log);
+        return value;
+      }
+      log.users++;
+      const leave = log.enter();
+      try {
+        await finished;
+      } finally {
+        leave();
+        logs.release(log);
+      }
       return value;
     }
     return settle(ref.id, (log) =>
@@ -131,10 +142,12 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     const joined = join(request, doing, maxLineBytes);
     let prepared: Prepared | undefined;
     let before: OpenLog["state"] | undefined;
-    const finish = async (log: OpenLog, { head, conflict }: Written): Promise<void> => {
-      if (conflict) return;
-      catalog.touch(head, before?.head);
-      await sync(log, doing);
+    const finish = (log: OpenLog, { head, conflict }: Written): Promise<void> | undefined => {
+      if (conflict) return undefined;
+      const note = (): void => catalog.touch(head, before?.head);
+      if (durable) return sync(log, note, doing);
+      note();
+      return undefined;
     };
     const written = await withLock(
       ref,
@@ -156,17 +169,14 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
       },
       {
         signal: request.signal,
-        ...(durable ? { finish } : undefined),
+        finish,
         ahead({ state }) {
           const { seq, hash } = request.expect;
           if (prepared?.on !== state && state.head.seq === seq && state.head.hash === hash) prepared = prepare(state, joined, doing);
         },
       },
     );
-    if (!written.conflict) {
-      if (!durable) catalog.touch(written.head, before?.head);
-      return { head: written.head };
-    }
+    if (!written.conflict) return { head: written.head };
     return logs.use(ref.id, (log) => conflict(log, written.head, request.expect));
   }
 
@@ -216,18 +226,16 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     for (const entry of marks) log.marks.seen(entry);
   }
 
-  async function sync(log: OpenLog, doing: string): Promise<void> {
-    try {
-      await syncData(log.fd);
-    } catch (error) {
+  function sync(log: OpenLog, meanwhile: () => void, doing: string): Promise<void> {
+    return syncData(log.fd, meanwhile, (error) => {
       // The kernel may have dropped the pages and will not report it again: what is on the disk must be read, not remembered.
       log.distrusted = true;
-      throw new AixgoError(
+      return new AixgoError(
         "OUTCOME_UNKNOWN",
         `${doing}: the disk did not confirm the write (${codeOf(error) ?? "unknown reason"}). Send the same append again`,
         { cause: storeError(error, doing) },
       );
-    }
+    });
   }
 
   async function conflict(log: OpenLog, head: Head, expect: Position): Promise<Appended> {

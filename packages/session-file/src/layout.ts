@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, mkdirSync, statSync, type Stats } from "node:fs";
 import { hash } from "node:crypto";
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { AixgoError } from "@aixgo/core";
 import { assertSafeName, encodeSegment, safeJoin } from "@aixgo/security";
 import { codeOf } from "./fs-errors.ts";
@@ -41,20 +41,28 @@ export interface Layout {
 }
 
 export function createLayout(baseDir: string, shown: string): Layout {
-  const own = (part: Part, name: string): string => safeJoin(baseDir, OWN, part, name);
+  const parts = Object.fromEntries(PARTS.map((part) => [part, join(baseDir, OWN, part)])) as Record<Part, string>;
   return {
     baseDir,
     shown,
-    part: (part) => join(baseDir, OWN, part),
-    own,
-    agentFolder: (folder) => safeJoin(baseDir, folder),
-    log: (folder, id) => safeJoin(baseDir, folder, `${encodeSegment(id)}.jsonl`),
-    damaged: (folder, id) => safeJoin(baseDir, folder, `${encodeSegment(id)}.damaged`),
-    blobs: (folder, id) => safeJoin(baseDir, folder, `${encodeSegment(id)}.blobs`),
-    blob: (folder, id, digest) => safeJoin(baseDir, folder, `${encodeSegment(id)}.blobs`, digest),
+    part: (part) => parts[part],
+    own: (part, name) => within(parts[part], name),
+    agentFolder: (folder) => within(baseDir, folder),
+    log: (folder, id) => within(within(baseDir, folder), `${encodeSegment(id)}.jsonl`),
+    damaged: (folder, id) => within(within(baseDir, folder), `${encodeSegment(id)}.damaged`),
+    blobs: (folder, id) => within(within(baseDir, folder), `${encodeSegment(id)}.blobs`),
+    blob: (folder, id, digest) => within(within(within(baseDir, folder), `${encodeSegment(id)}.blobs`), digest),
     shownBlobs: (folder, id) => `${folder}/${encodeSegment(id)}.blobs`,
     shownLog: (folder, id) => `${folder}/${encodeSegment(id)}.jsonl`,
   };
+}
+
+/** What `encodeSegment` and digests are made of: such a name cannot lead anywhere. */
+const PLAIN = /^[a-z0-9_%](?:[a-z0-9_%~.-]*[a-z0-9_%~-])?$/;
+
+/** `safeJoin` of one name. Paths are made many times a call, and nearly all names need no further look. */
+function within(folder: string, name: string): string {
+  return PLAIN.test(name) ? folder + sep + name : safeJoin(folder, name);
 }
 
 /** The folder of an agent. Any text is safe here, because it is encoded; which names are allowed is the session layer's business. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync } from "node:fs";
 import { encodeSegment } from "@aixgo/security";
 import type { Head, Lease } from "@aixgo/session/backend";
 import { openPrivate, removeFile, writeAll } from "./durable.ts";
@@ -63,6 +63,8 @@ export class LeaseFile {
   #open(create: boolean): number | undefined {
     // Deleting or rewriting the session removes the record; its descriptor goes with the log's, which the same call replaced.
     if (this.#fd !== undefined) return this.#fd;
+    // Mostly there is none; looking costs a fraction of an exception.
+    if (!create && lstatSync(this.#path, { throwIfNoEntry: false }) === undefined) return undefined;
     try {
       this.#fd = openPrivate(this.#path, constants.O_RDWR | (create ? constants.O_CREAT : 0));
     } catch (error) {

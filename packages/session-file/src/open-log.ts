@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, lstatSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, readSync, type Stats } from "node:fs";
 import { isAixgoError, type AixgoError } from "@aixgo/core";
 import { openPrivate } from "./durable.ts";
 import { assertPrivate, folderOf, type Layout } from "./layout.ts";
@@ -44,20 +44,27 @@ export class OpenLog {
   #sidecarAt: number;
   #last: Promise<void> | undefined;
 
-  constructor(layout: Layout, stripes: Stripes, id: string, folder: string, fd: number, state: LogState, sidecarAt: number) {
+  constructor(
+    layout: Layout,
+    stripes: Stripes,
+    id: string,
+    folder: string,
+    file: { readonly fd: number; readonly stat: Pick<Stats, "ino" | "dev"> },
+    state: LogState,
+    beside: { readonly sidecarAt: number; readonly keys: Uint8Array | undefined },
+  ) {
     this.#layout = layout;
     this.id = id;
     this.folder = folder;
-    this.fd = fd;
+    this.fd = file.fd;
     this.path = layout.log(folder, id);
     this.stripe = stripes.of(id);
     this.lease = new LeaseFile(layout, id);
-    const { ino, dev } = fstatSync(fd);
-    this.#ino = ino;
-    this.#dev = dev;
+    this.#ino = file.stat.ino;
+    this.#dev = file.stat.dev;
     this.state = state;
-    this.#sidecarAt = sidecarAt;
-    this.keys = readWrapped(layout, id);
+    this.#sidecarAt = beside.sidecarAt;
+    this.keys = beside.keys;
   }
 
   /** Looks at the file and, if it has grown by no more than is read synchronously, reads on. Inside the lock a torn tail is cut; outside it is left alone. */
@@ -118,16 +125,24 @@ export class OpenLog {
   /** Runs bodies one after another: one group at a time, its sync included, so that a failed sync is never followed by one that seems to succeed. */
   async serial<T>(body: () => Promise<T>): Promise<T> {
     const before = this.#last;
-    let done: () => void = () => undefined;
-    const mine = new Promise<void>((resolve) => (done = resolve));
-    this.#last = mine;
+    const leave = this.enter();
     try {
       await before;
       return await body();
     } finally {
+      leave();
+    }
+  }
+
+  /** For work that has begun on an idle log: what comes next waits until the function that this returns is called. */
+  enter(): () => void {
+    let done: () => void = () => undefined;
+    const mine = new Promise<void>((resolve) => (done = resolve));
+    this.#last = mine;
+    return () => {
       if (this.#last === mine) this.#last = undefined;
       done();
-    }
+    };
   }
 
   /** Whether a body would begin at once. */
@@ -197,12 +212,14 @@ export async function openLog(
     throw error;
   }
   try {
-    const { size } = fstatSync(fd);
+    const opened = fstatSync(fd);
+    const { size } = opened;
     if (size === 0) {
       closeSync(fd);
       return undefined;
     }
-    const remembered = await readLater(fd, readSidecar(layout, id, size));
+    // A short log has none worth looking for.
+    const remembered = size > PAGE_BYTES ? await readLater(fd, readSidecar(layout, id, size)) : undefined;
     const advanced = await readLater(fd, advance(remembered, size));
     let state = advanced.state;
     let damage = await readLater(fd, judge(advanced, size, maxLineBytes));
@@ -220,9 +237,13 @@ export async function openLog(
     if (state === undefined) throw corrupt(layout, folder, id, damage ?? { seq: 0, offset: 0 });
     if (state.head.id !== id || folderOf(state.head.info.agentName) !== folder)
       throw corrupt(layout, folder, id, { seq: 0, offset: 0 }, ": its header names another session or agent");
-    const log = new OpenLog(layout, stripes, id, folder, fd, state, remembered?.head.bytes ?? 0);
+    const beside = { sidecarAt: remembered?.head.bytes ?? 0, keys: readWrapped(layout, id) };
+    const log = new OpenLog(layout, stripes, id, folder, { fd, stat: opened }, state, beside);
     if (damage !== undefined) log.damage = corrupt(layout, folder, id, damage);
-    if (state.head.bytes < fstatSync(fd).size) log.tornSize = fstatSync(fd).size;
+    if (state.head.bytes < size) {
+      const now = fstatSync(fd).size;
+      if (state.head.bytes < now) log.tornSize = now;
+    }
     if (state.head.bytes - (remembered?.head.bytes ?? 0) >= SIDECAR_EVERY_BYTES) log.saveSidecar();
     return log;
   } catch (error) {

@@ -23,8 +23,8 @@ export function descriptorBudget(limit: number = openFileLimit()): { readonly lo
 export interface OpenLogs {
   /** Runs `body` on the session's log, opened if it is not. Throws `SESSION_NOT_FOUND`, `SESSION_DELETED`, `ENTRY_CORRUPT`. */
   use<T>(id: string, body: (log: OpenLog) => T | Promise<T>): Promise<T>;
-  /** The same on a log that is open; begins at once. */
-  pin<T>(log: OpenLog, body: (log: OpenLog) => T | Promise<T>): Promise<T>;
+  /** Ends a use that began with `users++`. */
+  release(log: OpenLog): void;
   /** The log if it is open already: for calls that need not wait for anything. */
   cached(id: string): OpenLog | undefined;
   /** Takes over a log that was just created. */
@@ -53,8 +53,12 @@ export function createOpenLogs(store: {
 
   async function open(id: string): Promise<OpenLog> {
     if (tombstones.read(id) !== undefined) throw deleted(id);
-    const place = index.find(id);
-    const log = place && (await openLog(layout, store.stripes, id, place.folder, store.maxLineBytes));
+    let place = index.noted(id);
+    let log = place && (await openLog(layout, store.stripes, id, place.folder, store.maxLineBytes));
+    if (log === undefined) {
+      place = index.find(id);
+      log = place && (await openLog(layout, store.stripes, id, place.folder, store.maxLineBytes));
+    }
     if (place === undefined || log === undefined) throw tombstones.read(id) === undefined ? notFound(id) : deleted(id);
     if (!place.settled) {
       // Its creator may have died before its name was durable.
@@ -105,14 +109,18 @@ export function createOpenLogs(store: {
     try {
       return await body(log);
     } finally {
-      log.users--;
-      if (log.distrusted) drop(log);
-      if (log.users === 0 && logs.get(log.id) !== log) log.close();
+      release(log);
     }
   }
 
+  function release(log: OpenLog): void {
+    log.users--;
+    if (log.distrusted) drop(log);
+    if (log.users === 0 && logs.get(log.id) !== log) log.close();
+  }
+
   return {
-    pin,
+    release,
     async use(id, body) {
       let log = await take(id);
       // Dropped or evicted between its opening and this turn of the loop.

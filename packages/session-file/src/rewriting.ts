@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { AixgoError } from "@aixgo/core";
 import type { Appended, Head, Ref, RewriteRequest } from "@aixgo/session/backend";
 import { syncFolder } from "./durable.ts";
@@ -37,7 +38,9 @@ export async function rewrite(store: Store, ref: Ref, request: RewriteRequest): 
       if (kept !== undefined) store.blobs.keepOnly(log.folder, ref.id, kept);
       catalog.put(staged.state.head);
       log.distrusted = true;
-      return { log: new OpenLog(layout, stripes, ref.id, log.folder, staged.draft.fd, staged.state, 0) };
+      const { fd } = staged.draft;
+      const beside = { sidecarAt: 0, keys: log.keys };
+      return { log: new OpenLog(layout, stripes, ref.id, log.folder, { fd, stat: fstatSync(fd) }, staged.state, beside) };
     });
     if ("conflict" in outcome) return await logs.use(ref.id, (log) => journal.conflict(log, outcome.conflict, request.expect));
     logs.adopt(outcome.log);

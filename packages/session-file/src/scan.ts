@@ -1,6 +1,6 @@
 import { hash as digest } from "node:crypto";
 import { isAixgoError } from "@aixgo/core";
-import { dataOf, expectedHash, expectedHashIn, HeadFold, TRAILER_BYTES } from "@aixgo/session/backend";
+import { dataOf, endsWithHash, expectedHash, expectedHashIn, hashBehind, HeadFold, TRAILER_BYTES } from "@aixgo/session/backend";
 import type { Envelope, Head, HeaderData } from "@aixgo/session/backend";
 import { SYNC_BYTES, PAGE_BYTES, type Reading } from "./reading.ts";
 
@@ -41,11 +41,18 @@ export function follow(state: LogState | undefined, bytes: Buffer, from: number,
     const lastStart = folding.bytes;
     try {
       const previous = folding.seq < 0 ? incarnationIn(bytes, end, newline) : folding.hash;
-      if (previous === undefined || !hashAgrees(bytes, end, newline, previous)) {
+      // Behind a line that was just verified lies its hash: only the first is looked at again.
+      const hash =
+        previous === undefined || newline - end <= TRAILER_BYTES
+          ? undefined
+          : end > from
+            ? hashBehind(bytes, end, newline)
+            : expectedHashIn(bytes, end, newline, previous);
+      if (hash === undefined || !endsWithHash(bytes, end, newline, hash)) {
         bad = end;
         break;
       }
-      const entry = folding.push(bytes.subarray(end, newline));
+      const entry = folding.push(bytes.subarray(end, newline), hash);
       const index = entry.batch?.[0] ?? 0;
       if (index !== due || (due > 0 && entry.batch?.[1] !== of)) {
         bad = end;

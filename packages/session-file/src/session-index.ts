@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, lstatSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, lstatSync, readdirSync, type Stats } from "node:fs";
 import { encodeSegment } from "@aixgo/security";
 import { openPrivate, replaceNow, writeAll } from "./durable.ts";
 import { isMissing } from "./fs-errors.ts";
@@ -13,6 +13,13 @@ export interface Place {
   readonly settled: boolean;
 }
 
+export interface BegunNote {
+  /** The name is durable. */
+  settle(): void;
+  /** Idempotent. */
+  end(): void;
+}
+
 /**
  * Finds a session without its agent: one append-only file per stripe with lines `<id> <agent folder>[ ?]`.
  *
@@ -24,7 +31,11 @@ export interface SessionIndex {
   find(id: string): Place | undefined;
   /** Of a session that has, or is about to get, a log. At the same cost in a store of any size. */
   listed(id: string): Place | undefined;
+  /** The same, without looking whether the log is there. */
+  noted(id: string): Place | undefined;
   note(id: string, folder: string, settled: boolean): void;
+  /** Notes a place that is not settled, with the file kept open so that the second line costs little. Must be ended. */
+  begin(id: string, folder: string): BegunNote;
   /** Under the session's lock. */
   forget(id: string): void;
   /** Adds what the folders hold and the index does not, once a boot. */
@@ -32,14 +43,41 @@ export interface SessionIndex {
 }
 
 const BOOT = "boot";
+/** What is remembered of the index files, in bytes. */
+const MAX_KEPT_BYTES = 8 * 1024 * 1024;
 /** What `encodeSegment` makes. */
 const FOLDER = /^[a-z0-9_%][a-z0-9_%~.-]*$/;
 
 export function createSessionIndex(layout: Layout, stripes: Stripes): SessionIndex {
   const pathOf = (id: string): string => layout.own("index", stripes.of(id));
 
+  const kept = new Map<string, { readonly stat: Stats; readonly text: string }>();
+  let keptBytes = 0;
+
+  /** Read anew when another process, or this one, has written to it. */
+  function textOf(stripe: string): string {
+    const path = layout.own("index", stripe);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return "";
+    const known = kept.get(stripe);
+    if (known !== undefined && isSame(known.stat, stat)) return known.text;
+    const text = readSmallFile(path)?.toString("latin1") ?? "";
+    keptBytes += text.length - (known?.text.length ?? 0);
+    if (keptBytes > MAX_KEPT_BYTES) {
+      kept.clear();
+      keptBytes = text.length;
+    }
+    // What is longer than it was when it was looked at does not pass for what was looked at.
+    kept.set(stripe, { stat, text });
+    return text;
+  }
+
+  function noted(id: string): Place | undefined {
+    return placeIn(textOf(stripes.of(id)), encodeSegment(id));
+  }
+
   function listed(id: string): Place | undefined {
-    const place = placeIn(readSmallFile(pathOf(id))?.toString("latin1") ?? "", encodeSegment(id));
+    const place = noted(id);
     return place !== undefined && isThere(layout.log(place.folder, id)) ? place : undefined;
   }
 
@@ -52,14 +90,31 @@ export function createSessionIndex(layout: Layout, stripes: Stripes): SessionInd
     return undefined;
   }
 
-  function note(id: string, folder: string, settled: boolean): void {
-    write(pathOf(id), [line(encodeSegment(id), folder, settled)]);
-  }
-
   return {
     find,
     listed,
-    note,
+    noted,
+    note: (id, folder, settled) => write(pathOf(id), [line(encodeSegment(id), folder, settled)]),
+    begin(id, folder) {
+      const name = encodeSegment(id);
+      let fd: number | undefined = openForAppend(pathOf(id));
+      const end = (): void => {
+        if (fd !== undefined) closeSync(fd);
+        fd = undefined;
+      };
+      try {
+        writeLines(fd, [line(name, folder, false)]);
+      } catch (error) {
+        end();
+        throw error;
+      }
+      return {
+        settle() {
+          if (fd !== undefined) writeLines(fd, [line(name, folder, true)]);
+        },
+        end,
+      };
+    },
     forget(id) {
       const path = pathOf(id);
       const name = `${encodeSegment(id)} `;
@@ -130,16 +185,28 @@ function placeIn(text: string, name: string): Place | undefined {
 }
 
 function write(path: string, lines: readonly string[]): void {
-  const fd = openPrivate(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT);
+  const fd = openForAppend(path);
   try {
-    const { size } = fstatSync(fd);
-    const last = Buffer.allocUnsafe(1);
-    // A line that a crash cut off is ended first.
-    const torn = size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a;
-    writeAll(fd, Buffer.from((torn ? "\n" : "") + lines.join(""), "latin1"), null);
+    writeLines(fd, lines);
   } finally {
     closeSync(fd);
   }
+}
+
+function openForAppend(path: string): number {
+  const flags = constants.O_WRONLY | constants.O_APPEND;
+  const isThere = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  return openPrivate(path, isThere ? flags : flags | constants.O_CREAT);
+}
+
+/** A line end comes first: a line that a crash cut off is ended by it, and an empty line means nothing. */
+function writeLines(fd: number, lines: readonly string[]): void {
+  writeAll(fd, Buffer.from(`\n${lines.join("")}`, "latin1"), null);
+}
+
+/** Files of the index only grow, or are replaced. */
+function isSame(a: Stats, b: Stats): boolean {
+  return a.size === b.size && a.ino === b.ino && a.ctimeMs === b.ctimeMs;
 }
 
 function isThere(path: string): boolean {

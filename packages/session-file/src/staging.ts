@@ -19,6 +19,7 @@ export interface Staged {
 
 /** Written to the disk whole or not at all. */
 const BLOCK_BYTES = 4096;
+const NOTHING = Buffer.alloc(0);
 
 /** Writes the lines of a new log into a draft and verifies them, so that it can be given its name at once. On any failure nothing remains. */
 export async function stage(
@@ -32,13 +33,13 @@ export async function stage(
   const made: { draft?: Draft; state?: LogState | undefined } = {};
   let pending: Buffer[] = [];
   let pendingBytes = 0;
-  let tail: Buffer = Buffer.alloc(0);
+  let tail: Buffer = NOTHING;
 
   /** Bytes of an unfinished batch stay pending in `tail` and are verified again with the rest of it. */
   const flush = (): void => {
     const { state } = made;
     const at = state?.head.bytes ?? 0;
-    const bytes = Buffer.concat([tail, ...pending]);
+    const bytes = pending.length === 1 && tail.length === 0 ? (pending[0] as Buffer) : Buffer.concat([tail, ...pending]);
     const from = Math.min(at, JOINT_BYTES);
     const step = follow(state, bytes, from);
     if (step.bad !== undefined) throw invalid(doing, state);
@@ -51,8 +52,10 @@ export async function stage(
     pendingBytes = 0;
   };
 
+  let isCallers = true;
   try {
-    for await (const line of marked(lines)) {
+    for await (const line of lines) {
+      isCallers = false;
       assertLine(line, doing, options.maxLineBytes);
       const bytes = Buffer.allocUnsafe(line.length + 1);
       bytes.set(line);
@@ -60,7 +63,9 @@ export async function stage(
       pending.push(bytes);
       pendingBytes += bytes.length;
       if (pendingBytes >= Math.max(PAGE_BYTES, tail.length)) flush();
+      isCallers = true;
     }
+    isCallers = false;
     if (pending.length > 0) flush();
     const { draft, state } = made;
     if (draft === undefined || state === undefined || tail.length > Math.min(state.head.bytes, JOINT_BYTES)) throw invalid(doing, state);
@@ -77,15 +82,7 @@ export async function stage(
     return { draft, state, synced };
   } catch (error) {
     made.draft?.discard();
-    throw error;
-  }
-}
-
-async function* marked(lines: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* lines;
-  } catch (error) {
-    throw markForeign(error);
+    throw isCallers ? markForeign(error) : error;
   }
 }
 

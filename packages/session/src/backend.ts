@@ -13,7 +13,7 @@ export type {
   SessionBackend,
 } from "./contract.ts";
 export { assertDigest, receiveBlob } from "./blob.ts";
-export { asBuffer, claimedHash, expectedHash, expectedHashIn, sealLine, TRAILER_BYTES } from "./chain.ts";
+export { asBuffer, claimedHash, endsWithHash, expectedHash, expectedHashIn, hashBehind, sealLine, TRAILER_BYTES } from "./chain.ts";
 export { dataOf, entryOf, envelopeOf } from "./envelope.ts";
 export { fold, HeadFold } from "./fold.ts";
 export { createHints } from "./hints.ts";

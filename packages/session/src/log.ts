@@ -76,17 +76,24 @@ export class SessionLog {
   }
 
   /** Keeps the line that this process has just appended, so that it need not be read again. */
-  appended(line: Buffer, tip: Tip): void {
+  appended(seq: number, line: Buffer, hash: string): void {
     if (this.tree.bytes + line.length > MAX_KEPT_BYTES) this.tree.clear();
-    this.tree.pushOwn(tip.seq, line, tip.hash);
+    this.tree.pushOwn(seq, line, hash);
   }
 
-  /** Where the next line is built, for this head; reads the line of the head entry if it is not known. */
-  async tipOf(head: Head): Promise<Tip> {
+  /** Where the next line is built, for this head, if that is known without reading. */
+  knownTip(head: Head): Tip | undefined {
     const known = this.#tip;
-    if (known !== undefined && known.seq === head.seq && known.hash === head.hash) return known;
-    if (known !== undefined && known.headSeq === head.headSeq && known.seq < head.seq) {
-      return this.setTip({ ...known, seq: head.seq, hash: head.hash, n: head.info.messageCount });
+    return known !== undefined && known.seq === head.seq && known.hash === head.hash ? known : undefined;
+  }
+
+  /** The same; reads the line of the head entry if it has to. */
+  async tipOf(head: Head): Promise<Tip> {
+    const known = this.knownTip(head);
+    if (known !== undefined) return known;
+    const former = this.#tip;
+    if (former !== undefined && former.headSeq === head.headSeq && former.seq < head.seq) {
+      return this.setTip({ ...former, seq: head.seq, hash: head.hash, n: head.info.messageCount });
     }
     const entry = await this.one(head.headSeq);
     return this.setTip({

@@ -23,9 +23,11 @@ const MAX_OP_BYTES = 512;
 class Moved extends Error {}
 
 /** Appends messages outside of turns; with an op at most once in the life of the session, whoever sends it again. */
-export async function appendOnce(open: OpenSession, inputs: readonly EncodedMessage[], options: Options): Promise<AppendedOnce> {
-  const { op } = options;
-  if (op === undefined) return submit(open, inputs, options);
+export function appendOnce(open: OpenSession, inputs: readonly EncodedMessage[], options: Options): Promise<AppendedOnce> {
+  return options.op === undefined ? submit(open, inputs, options) : appendWithOp(open, inputs, options, options.op);
+}
+
+async function appendWithOp(open: OpenSession, inputs: readonly EncodedMessage[], options: Options, op: string): Promise<AppendedOnce> {
   if (typeof op !== "string" || op === "" || !isWellFormed(op) || Buffer.byteLength(op) > MAX_OP_BYTES) {
     throw new AixgoError("INVALID_INPUT", `op must be a text of 1 to ${MAX_OP_BYTES} bytes`);
   }

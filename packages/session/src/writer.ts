@@ -1,5 +1,6 @@
 import { AixgoError, isAixgoError } from "@aixgo/core";
 import { setTimeout as delay } from "node:timers/promises";
+import { claimedHash } from "./chain.ts";
 import type { Append, Head, Lease } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import { entryOf } from "./envelope.ts";
@@ -164,23 +165,25 @@ export class Writer {
     const deadline = performance.now() + this.#rebaseMs;
     let rest: readonly Pending[] = group;
     try {
-      let head = await this.#headFor(rest);
+      // Awaits only what has to be asked for: what is known leaves in this turn, and many sessions reach the store one by one.
+      let head = this.#headFor(rest) ?? (await log.refresh());
       for (;;) {
-        const placed = this.#place(rest, head, await log.tipOf(head));
+        const placed = this.#place(rest, head, log.knownTip(head) ?? (await log.tipOf(head)));
         if (placed.length === 0) return;
         const answer = await this.#append(head, placed, deadline);
-        const landed = placed.slice(0, answer.landed);
+        const isWhole = answer.landed === placed.length;
+        const landed = isWhole ? placed : placed.slice(0, answer.landed);
         const last = landed.at(-1);
         // The tip must be known before callers go on; a conflict that came after our lines brought a tip of its own.
-        for (const each of landed) for (const [index, line] of each.lines.entries()) this.#keep(each, index, line);
+        for (const each of landed) this.#keep(each);
         if (last !== undefined && last.tip.hash === answer.head.hash) log.setTip(last.tip);
         for (const { pending, first, lines, tip, timestamp } of landed) {
           const written: Written = { head: answer.head, first, tip, timestamp, entries: () => lines.map(entryOf) };
           pending.batch.landed?.(written);
           pending.resolve(written);
         }
+        if (isWhole) return;
         rest = placed.slice(answer.landed).map(({ pending }) => pending);
-        if (rest.length === 0) return;
         if (performance.now() > deadline) {
           throw new AixgoError(
             "SESSION_BUSY",
@@ -194,19 +197,20 @@ export class Writer {
     }
   }
 
-  #keep(placed: Placed, index: number, line: Buffer): void {
-    this.#written += 1;
-    const isLast = index === placed.lines.length - 1;
-    // Only the batch's last hash is at hand; a line before it claims its own.
-    const hash = isLast ? placed.tip.hash : line.toString("latin1", line.length - 45, line.length - 2);
-    this.#log.appended(line, { ...placed.tip, seq: placed.first + index, hash });
+  #keep({ first, lines, tip }: Placed): void {
+    this.#written += lines.length;
+    for (let index = 0; index < lines.length; index += 1) {
+      const line = lines[index] as Buffer;
+      // Only the batch's last hash is at hand; a line before it claims its own.
+      this.#log.appended(first + index, line, index === lines.length - 1 ? tip.hash : claimedHash(line));
+    }
   }
 
-  async #headFor(group: readonly Pending[]): Promise<Head> {
+  /** Undefined: the store has to be asked. */
+  #headFor(group: readonly Pending[]): Head | undefined {
     const known = this.#log.lastHead;
     // A lease is prolonged without an append: whether it is live only the store can tell.
-    const asks = known === undefined || (known.lease !== undefined && group.some(({ batch }) => batch.outsideTurns === true));
-    return asks ? this.#log.refresh() : known;
+    return known?.lease !== undefined && group.some(({ batch }) => batch.outsideTurns === true) ? undefined : known;
   }
 
   #place(group: readonly Pending[], head: Head, start: Tip): readonly Placed[] {
@@ -217,6 +221,7 @@ export class Writer {
       );
     }
     const timestamp = now();
+    const { maxLineBytes } = this.#log.backend.capabilities;
     const placed: Placed[] = [];
     let tip = start;
     for (const pending of group) {
@@ -226,11 +231,11 @@ export class Writer {
         batch.check?.(head, tip);
         const lines: Buffer[] = [];
         let next = tip;
-        for (const [index, draft] of batch.drafts.entries()) {
+        const { drafts } = batch;
+        for (let index = 0; index < drafts.length; index += 1) {
           const isGroupStart = this.#marksSync && placed.length === 0 && index === 0;
-          const made = placeLine(next, draft, index, batch.drafts.length, timestamp, isGroupStart ? this.#durable : undefined);
-          if (made.line.length > this.#log.backend.capabilities.maxLineBytes)
-            throw tooLong(head.id, made.line.length, this.#log.backend.capabilities.maxLineBytes);
+          const made = placeLine(next, drafts[index] as Draft, index, drafts.length, timestamp, isGroupStart ? this.#durable : undefined);
+          if (made.line.length > maxLineBytes) throw tooLong(head.id, made.line.length, maxLineBytes);
           lines.push(made.line);
           next = made.tip;
         }
@@ -249,7 +254,7 @@ export class Writer {
     const { acquire, lease, release } = (placed.at(-1) as Placed).pending.batch;
     const request: Append = {
       expect: { seq: head.seq, hash: head.hash },
-      lines: placed.flatMap(({ lines }) => lines),
+      lines: placed.length === 1 ? (placed[0] as Placed).lines : placed.flatMap(({ lines }) => lines),
       ...(acquire === undefined ? undefined : { acquire }),
       ...(lease === undefined ? undefined : { lease }),
       ...(release === undefined ? undefined : { release }),
