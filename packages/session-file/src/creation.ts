@@ -81,14 +81,15 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       try {
         staged.blobs?.publish(folder, id);
         staged.draft.publish(path, true);
+        const { fd } = staged.draft;
+        const beside = { sidecarAt: 0, keys: undefined };
+        const opened = new OpenLog(layout, stripes, id, folder, { fd, stat: fstatSync(fd) }, staged.state, beside);
+        catalog.put(staged.state.head);
+        return opened;
       } catch (error) {
         noted?.end();
         throw error;
       }
-      const file = { fd: staged.draft.fd, stat: fstatSync(staged.draft.fd) };
-      const opened = new OpenLog(layout, stripes, id, folder, file, staged.state, { sidecarAt: 0, keys: undefined });
-      catalog.put(staged.state.head);
-      return opened;
     });
     if (log === undefined) return undefined;
     log.users++;

@@ -15,19 +15,9 @@ import { join } from "node:path";
 import { newSessionId } from "@aixgo/security";
 import { isMissing } from "./fs-errors.ts";
 
-/**
- * fdatasync on the thread pool. `meanwhile` runs while the disk works, `failed` makes the error that is thrown.
- *
- * It begins behind everything that is under way in this turn of the event loop: what many sessions write at once is then
- * written before the first of them is synced, and shares the commits of the file system's journal.
- */
-export function syncData(fd: number, meanwhile: () => void, failed: (error: unknown) => unknown): Promise<void> {
-  return new Promise((done, fail) => {
-    process.nextTick(() => {
-      fdatasync(fd, (error) => (error === null ? done() : fail(failed(error))));
-      process.nextTick(meanwhile);
-    });
-  });
+/** fdatasync on the thread pool, begun at once. `failed` makes the error that is thrown. */
+export function syncData(fd: number, failed: (error: unknown) => unknown): Promise<void> {
+  return new Promise((done, fail) => fdatasync(fd, (error) => (error === null ? done() : fail(failed(error)))));
 }
 
 /** fsync on the thread pool. */

@@ -144,10 +144,10 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     let before: OpenLog["state"] | undefined;
     const finish = (log: OpenLog, { head, conflict }: Written): Promise<void> | undefined => {
       if (conflict) return undefined;
-      const note = (): void => catalog.touch(head, before?.head);
-      if (durable) return sync(log, note, doing);
-      note();
-      return undefined;
+      const synced = durable ? sync(log, doing) : undefined;
+      // While the disk works.
+      catalog.touch(head, before?.head);
+      return synced;
     };
     const written = await withLock(
       ref,
@@ -226,8 +226,8 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     for (const entry of marks) log.marks.seen(entry);
   }
 
-  function sync(log: OpenLog, meanwhile: () => void, doing: string): Promise<void> {
-    return syncData(log.fd, meanwhile, (error) => {
+  function sync(log: OpenLog, doing: string): Promise<void> {
+    return syncData(log.fd, (error) => {
       // The kernel may have dropped the pages and will not report it again: what is on the disk must be read, not remembered.
       log.distrusted = true;
       return new AixgoError(

@@ -194,9 +194,7 @@ function write(path: string, lines: readonly string[]): void {
 }
 
 function openForAppend(path: string): number {
-  const flags = constants.O_WRONLY | constants.O_APPEND;
-  const isThere = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-  return openPrivate(path, isThere ? flags : flags | constants.O_CREAT);
+  return openPrivate(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
 }
 
 /** A line end comes first: a line that a crash cut off is ended by it, and an empty line means nothing. */

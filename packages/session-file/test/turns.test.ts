@@ -41,7 +41,7 @@ function worker(...args: string[]): Worker {
   child.stdout?.setEncoding("utf8").on("data", (more: string) => (text += more));
   return {
     child,
-    exit: once(child, "exit"),
+    exit: once(child, "close"),
     said: () => text.split("\n").slice(0, -1),
     async until(line) {
       while (!text.includes(`${line}\n`)) {

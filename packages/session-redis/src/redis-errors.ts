@@ -87,10 +87,6 @@ export function isRedirect(error: unknown): boolean {
   return /^(?:MOVED|ASK|TRYAGAIN) /.test(messageOf(error));
 }
 
-export function isWrongType(error: unknown): boolean {
-  return messageOf(error).includes("WRONGTYPE");
-}
-
 /**
  * An error fit to be a cause. Those of the client carry the command with its arguments, which are content, and passwords
  * when they come from AUTH or HELLO.

@@ -13,6 +13,9 @@ export interface MessageData {
   readonly timestamp?: string;
 }
 
+/** Objects of every append and every read are filled by assignment: an optional member that is spread costs as much as all others. */
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** Deeper than any honest message, far below what breaks `JSON.stringify`. */
 const MAX_DEPTH = 200;
 
@@ -47,13 +50,10 @@ export function encodeMessage(input: MessageInput, role: Role, { maxBytes, maxBl
   // Checked and copied: JSON only, well-formed, not too deep.
   const draft: MessageDraft = toMessage(input, role);
   const outbox = maxBlobBytes === undefined ? undefined : moveOut(draft.parts, maxBlobBytes);
-  const data: MessageData = {
-    role: draft.role,
-    parts: outbox?.parts ?? draft.parts,
-    ...(draft.metadata === undefined ? undefined : { metadata: draft.metadata }),
-    ...(draft.id === undefined ? undefined : { id: draft.id }),
-    ...(draft.timestamp === undefined ? undefined : { timestamp: draft.timestamp }),
-  };
+  const data: Mutable<MessageData> = { role: draft.role, parts: outbox?.parts ?? draft.parts };
+  if (draft.metadata !== undefined) data.metadata = draft.metadata;
+  if (draft.id !== undefined) data.id = draft.id;
+  if (draft.timestamp !== undefined) data.timestamp = draft.timestamp;
   const json = JSON.stringify(data);
   assertBytes(json, maxBytes, "message");
   return {
@@ -96,13 +96,14 @@ export function decodeMessage(entry: Pick<Entry, "id" | "timestamp" | "data">): 
 
 /** The message that was just stored, frozen, without reading it back. */
 export function messageOf(data: MessageData, entryId: string, timestamp: string): Message {
-  return freezeJson({
+  const message: Mutable<Message> = {
     id: data.id ?? entryId,
     role: data.role,
     parts: data.parts,
     timestamp: data.timestamp ?? timestamp,
-    ...(data.metadata === undefined ? undefined : { metadata: data.metadata }),
-  } as unknown as Json) as unknown as Message;
+  };
+  if (data.metadata !== undefined) message.metadata = data.metadata;
+  return freezeJson(message as unknown as Json) as unknown as Message;
 }
 
 /** JSON text with sorted members: equal values have equal texts. */

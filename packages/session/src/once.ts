@@ -55,22 +55,17 @@ async function submit(
   assertUnmoved?: (seq: number) => void,
 ): Promise<AppendedOnce> {
   const { op, expectedVersion, signal } = options;
-  const batch: Batch = {
-    drafts: inputs.map(({ json }, index) => ({
-      id: newEntryId(),
-      type: "message",
-      data: json,
-      ...(op === undefined || index > 0 ? undefined : { op: `u:${op}` }),
-    })),
-    outsideTurns: true,
-    check: (head, tip) => {
-      assertUnmoved?.(head.seq);
-      assertVersion(head.id, expectedVersion, tip);
-    },
-    ...(signal === undefined ? undefined : { signal }),
+  const drafts = inputs.map(({ json }, index): Draft => {
+    const draft = { id: newEntryId(), type: "message", data: json } as const;
+    return op === undefined || index > 0 ? draft : { ...draft, op: `u:${op}` };
+  });
+  const check: Batch["check"] = (head, tip) => {
+    assertUnmoved?.(head.seq);
+    assertVersion(head.id, expectedVersion, tip);
   };
-  const written = await open.writer.submit(batch);
-  const messages = inputs.map(({ data }, index) => messageOf(data, (batch.drafts[index] as Draft).id, written.timestamp));
+  const batch: Batch = { drafts, outsideTurns: true, check };
+  const written = await open.writer.submit(signal === undefined ? batch : { ...batch, signal });
+  const messages = inputs.map(({ data }, index) => messageOf(data, (drafts[index] as Draft).id, written.timestamp));
   return { version: written.tip.seq, messages };
 }
 

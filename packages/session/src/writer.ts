@@ -252,13 +252,13 @@ export class Writer {
   async #append(head: Head, placed: readonly Placed[], deadline: number): Promise<{ readonly landed: number; readonly head: Head }> {
     const log = this.#log;
     const { acquire, lease, release } = (placed.at(-1) as Placed).pending.batch;
-    const request: Append = {
+    const request: { -readonly [K in keyof Append]: Append[K] } = {
       expect: { seq: head.seq, hash: head.hash },
       lines: placed.length === 1 ? (placed[0] as Placed).lines : placed.flatMap(({ lines }) => lines),
-      ...(acquire === undefined ? undefined : { acquire }),
-      ...(lease === undefined ? undefined : { lease }),
-      ...(release === undefined ? undefined : { release }),
     };
+    if (acquire !== undefined) request.acquire = acquire;
+    if (lease !== undefined) request.lease = lease;
+    if (release !== undefined) request.release = release;
     let unknown = false;
     for (let pause = 5; ; pause = Math.min(pause * 2, 250)) {
       try {
