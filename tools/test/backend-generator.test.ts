@@ -163,10 +163,11 @@ describe("a scaffolded backend", () => {
   });
 
   it("is reached through nx", { timeout: 120_000 }, async () => {
+    const env = { ...taskEnvironment(), FORCE_COLOR: "0" };
     const nx = (...args: string[]): ReturnType<typeof run> =>
       run(process.execPath, [toolScript("nx"), "g", "./tools/generators:backend", ...args, "--dry-run"], {
         cwd: ROOT,
-        env: taskEnvironment(),
+        env,
       });
     const { stdout } = await nx("dry-run-only");
     for (const path of ["package.json", "src/dry-run-only-backend.ts", "test/conformance.test.ts"])

@@ -1,7 +1,8 @@
 import { AixgoError } from "@aixgo/core";
 import { connect, type Connection } from "./connection.ts";
 import { makeDatabaseFile } from "./database-file.ts";
-import { removeAbandoned } from "./logs.ts";
+import { removeAbandonedBodies } from "./blob-rows.ts";
+import { removeAbandonedLogs } from "./logs.ts";
 import { declareMetadata } from "./metadata-index.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { migrate } from "./schema.ts";
@@ -20,7 +21,8 @@ export function openDatabase(options: ResolvedOptions): Connection {
     connection.writing(() => {
       migrate(connection, options.shownFile);
       declareMetadata(connection, options.indexedMetadata);
-      removeAbandoned(connection);
+      removeAbandonedLogs(connection);
+      removeAbandonedBodies(connection);
     });
     return connection;
   } catch (error) {

@@ -1,8 +1,9 @@
 import { AixgoError } from "@aixgo/core";
 import { type Head, HeadFold, type Ref } from "@aixgo/session/backend";
 import type { Connection } from "./connection.ts";
+import { fromCaller } from "./caller-source.ts";
 import { appendDraft, isDraft, nameLog, removeLog } from "./logs.ts";
-import { ForeignError, storeError } from "./sqlite-errors.ts";
+import { storeError } from "./sqlite-errors.ts";
 import type { Store } from "./store.ts";
 
 /** Lines are held back up to here; a log that is no longer than this is written in the transaction that publishes it. */
@@ -65,34 +66,5 @@ export async function draftLog(store: Store, doing: string, ref: Ref, lines: () 
   } catch (error) {
     await discard();
     throw storeError(error, doing);
-  }
-}
-
-/** What the source itself throws is marked, so that it reaches the caller as it is. */
-async function* fromCaller(lines: () => AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const iterator = ours(() => lines()[Symbol.asyncIterator]());
-  let isDone = false;
-  try {
-    for (;;) {
-      isDone = true;
-      const next = await iterator.next().catch((error: unknown) =>
-        ours(() => {
-          throw error;
-        }),
-      );
-      if (next.done === true) return;
-      isDone = false;
-      yield next.value;
-    }
-  } finally {
-    if (!isDone) await iterator.return?.();
-  }
-}
-
-function ours<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw new ForeignError(error);
   }
 }

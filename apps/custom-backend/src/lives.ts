@@ -1,6 +1,7 @@
 import { AixgoError } from "@aixgo/core";
-import type { Appended, CreateRequest, Ref, SessionBackend } from "@aixgo/session/backend";
+import type { Appended, CreateRequest, Ref, RewriteRequest, SessionBackend } from "@aixgo/session/backend";
 import { conflict } from "./append.ts";
+import { keepBlobs, removeBlobs, shareBlobs } from "./blob-rows.ts";
 import type { Connection } from "./connection.ts";
 import { type Draft, draftLog } from "./draft.ts";
 import { isLive } from "./lease.ts";
@@ -24,33 +25,33 @@ export async function createSession(store: Store, doing: string, request: Create
     doing,
     ref,
     () => request.lines(ref.id),
-    (draft) => (connection) => {
-      // Others may have been faster while the lines came.
-      const late = answered(connection, request, slot);
-      if (late !== undefined) return late;
-      const row: SessionRow = {
-        log: draft.publish(connection),
-        folded: draft.head,
-        fence: draft.head.fence,
-        lease: undefined,
-        keys: undefined,
-        slot,
-      };
-      if (slot !== undefined) giveKey(connection, slot, ref.id);
-      putRow(connection, row);
-      indexMetadata(connection, draft.head);
-      return { head: headOf(row), created: true };
-    },
+    (draft, shared = request.blobs?.()) =>
+      (connection) => {
+        // Others may have been faster while the lines came.
+        const late = answered(connection, request, slot);
+        if (late !== undefined) return late;
+        const row: SessionRow = {
+          log: draft.publish(connection),
+          folded: draft.head,
+          fence: draft.head.fence,
+          lease: undefined,
+          keys: undefined,
+          slot,
+        };
+        if (slot !== undefined) giveKey(connection, slot, ref.id);
+        putRow(connection, row);
+        if (shared !== undefined && shared.digests.size > 0) {
+          currentRow(connection, shared.from);
+          shareBlobs(connection, shared.from.id, ref.id, shared.digests);
+        }
+        indexMetadata(connection, draft.head);
+        return { head: headOf(row), created: true };
+      },
   );
 }
 
-/** What lies outside the log stays with the id: its key and its wrapped data keys. The lease was of the old life. */
-export async function rewriteSession(
-  store: Store,
-  doing: string,
-  ref: Ref,
-  request: Parameters<SessionBackend["rewrite"]>[1],
-): Promise<Appended> {
+/** What lies outside the log stays with the id: its key, its wrapped data keys, its blobs. The lease was of the old life. */
+export async function rewriteSession(store: Store, doing: string, ref: Ref, request: RewriteRequest): Promise<Appended> {
   const { expect, next, lines } = request;
   if (next.id !== ref.id || next.incarnation === ref.incarnation)
     throw new AixgoError("INVALID_INPUT", `${doing}: it keeps its id and gets another incarnation`);
@@ -66,16 +67,25 @@ export async function rewriteSession(
     doing,
     next,
     () => lines,
-    (draft) => (connection) => {
-      const late = refused(connection);
-      if (late !== undefined) return late;
-      const { log, keys, slot } = currentRow(connection, ref);
-      const row: SessionRow = { log: draft.publish(connection), folded: draft.head, fence: draft.head.fence, lease: undefined, keys, slot };
-      putRow(connection, row);
-      indexMetadata(connection, draft.head);
-      removeLog(connection, log);
-      return { head: headOf(row) };
-    },
+    (draft, named = request.blobs?.()) =>
+      (connection) => {
+        const late = refused(connection);
+        if (late !== undefined) return late;
+        const { log, keys, slot } = currentRow(connection, ref);
+        const row: SessionRow = {
+          log: draft.publish(connection),
+          folded: draft.head,
+          fence: draft.head.fence,
+          lease: undefined,
+          keys,
+          slot,
+        };
+        putRow(connection, row);
+        indexMetadata(connection, draft.head);
+        removeLog(connection, log);
+        if (named !== undefined) keepBlobs(connection, ref.id, named);
+        return { head: headOf(row) };
+      },
   );
 }
 
@@ -89,6 +99,7 @@ export async function deleteSession(store: Store, doing: string, ref: Ref, erase
     connection.run("DELETE FROM sessions WHERE id = ?", ref.id);
     unindexMetadata(connection, ref.id);
     removeLog(connection, log);
+    removeBlobs(connection, ref.id);
   });
   if (erase) await store.emptyWriteAheadLog(doing);
 }

@@ -3,7 +3,7 @@ import type { Connection } from "./connection.ts";
 import { insertLines } from "./log-lines.ts";
 
 /** A draft that was not written to for so long was left by a process that died. */
-const ABANDONED_MS = 24 * 60 * 60 * 1000;
+export const ABANDONED_MS: number = 24 * 60 * 60 * 1000;
 
 /** Adds lines to a log that no session names yet, a new one if none is given; returns it. */
 export function appendDraft(connection: Connection, id: string, log: number | undefined, lines: readonly Uint8Array[]): number {
@@ -36,7 +36,7 @@ export function removeLog(connection: Connection, log: number): void {
 }
 
 /** Clears what processes that died have left. */
-export function removeAbandoned(connection: Connection): void {
+export function removeAbandonedLogs(connection: Connection): void {
   for (const [log] of connection.all("SELECT log FROM logs WHERE draft_ms < ?", Date.now() - ABANDONED_MS))
     removeLog(connection, log as number);
 }

@@ -27,6 +27,12 @@ const shopkeeper = defineAgent({
   },
 });
 
+// Whoever reads may have read enough: `| head`.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }

@@ -58,6 +58,27 @@ const STEPS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX metadata_values_by_session ON metadata_values (id);
   `,
+  `
+  CREATE TABLE bodies (
+    body           INTEGER PRIMARY KEY AUTOINCREMENT,  -- bytes of an attachment; forks share them, they never change
+    draft_ms       INTEGER                             -- set while no blob names it: when its writer last wrote
+  ) STRICT;
+  CREATE INDEX bodies_drafts ON bodies (draft_ms) WHERE draft_ms IS NOT NULL;
+  CREATE TABLE chunks (
+    body           INTEGER NOT NULL,
+    n              INTEGER NOT NULL,
+    bytes          BLOB NOT NULL,
+    UNIQUE (body, n)
+  ) STRICT;
+  CREATE TABLE blobs (
+    id             TEXT NOT NULL,                      -- of the session that has it
+    digest         TEXT NOT NULL,
+    body           INTEGER NOT NULL,
+    touched_ms     INTEGER NOT NULL,
+    PRIMARY KEY (id, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX blobs_by_body ON blobs (body);
+  `,
 ];
 
 /** Makes the tables, or brings those of an older format up to date, in the transaction of its caller. */

@@ -2,6 +2,7 @@ import { AixgoError } from "@aixgo/core";
 import { assertSafeName } from "@aixgo/security";
 import type { SessionBackend } from "@aixgo/session/backend";
 import { append, assertAppend } from "./append.ts";
+import { createBlobs, MAX_BLOB_BYTES } from "./blobs.ts";
 import { refuseAborted } from "./cancellation.ts";
 import { createSession, deleteSession, rewriteSession } from "./lives.ts";
 import { assertText, assertTtl, held, isLive, prolonged, shown } from "./lease.ts";
@@ -24,7 +25,7 @@ export function createSqliteBackend(options: SqliteBackendOptions): SessionBacke
 
   return {
     name: "sqlite",
-    capabilities: { sharedBy: "host", durability, maxLineBytes, indexedMetadata, ttl: false },
+    capabilities: { sharedBy: "host", durability, maxLineBytes, indexedMetadata, ttl: false, maxBlobBytes: MAX_BLOB_BYTES },
 
     async create(request) {
       const doing = `create session ${request.ref.id}`;
@@ -124,5 +125,6 @@ export function createSqliteBackend(options: SqliteBackendOptions): SessionBacke
     },
 
     close: () => store.close(),
+    blobs: createBlobs(store),
   };
 }

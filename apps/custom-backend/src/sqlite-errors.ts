@@ -14,7 +14,7 @@ export class ForeignError extends Error {
 export function storeError(error: unknown, doing: string): unknown {
   if (error instanceof ForeignError) return error.cause;
   if (isAixgoError(error)) {
-    if (error.message.startsWith(`${doing}: `)) return error;
+    if (error.message.startsWith(doing)) return error;
     const { code, message, cause, retryable, details } = error;
     return new AixgoError(code, `${doing}: ${message}`, { cause, retryable, ...(details === undefined ? undefined : { details }) });
   }

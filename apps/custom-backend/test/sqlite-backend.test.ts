@@ -70,9 +70,9 @@ describe("the file", () => {
     await start(first);
     await first.close();
     const database = new Database(file);
-    database.exec("PRAGMA user_version = 2");
+    database.exec("PRAGMA user_version = 99");
     database.close();
-    await expect(open(file).list({})).rejects.toThrow("has format 2");
+    await expect(open(file).list({})).rejects.toThrow("has format 99");
   });
 
   it("that is no database is refused without naming its path", async () => {
@@ -212,6 +212,65 @@ describe("logs that do not fit into memory at once", () => {
     await open(file).list({});
     expect(count(file, "SELECT count(*) FROM logs WHERE draft_ms IS NOT NULL")).toBe(1);
     expect(count(file, "SELECT count(*) FROM lines")).toBe(2);
+  });
+});
+
+describe("attachments", () => {
+  async function* bytes(size: number, fill: string): AsyncGenerator<Uint8Array> {
+    for (let left = size; left > 0; left -= 700_000) yield Buffer.alloc(Math.min(left, 700_000), fill);
+  }
+
+  it("are kept once for a session and its forks, and go with the last of them", async () => {
+    const file = newFile();
+    const backend = open(file);
+    const { blobs } = backend;
+    const log = await start(backend);
+    const digest = (await blobs?.put(log.ref, undefined, bytes(2_500_000, "x"))) ?? "";
+    expect(count(file, "SELECT count(*) FROM chunks")).toBe(3);
+    const fork = createLog();
+    await backend.create({ ...creating(fork), blobs: () => ({ from: log.ref, digests: new Set([digest]) }) });
+    expect(count(file, "SELECT count(*) FROM bodies")).toBe(1);
+    await backend.delete(log.ref);
+    expect(count(file, "SELECT count(*) FROM chunks")).toBe(3);
+    await backend.delete(fork.ref, { erase: true });
+    expect(count(file, "SELECT count(*) FROM chunks")).toBe(0);
+    expect(count(file, "SELECT count(*) FROM bodies")).toBe(0);
+  });
+
+  it("leave nothing when their source fails late, and what a dead process left is cleared a day later", async () => {
+    const file = newFile();
+    const backend = open(file);
+    const { ref } = await start(backend);
+    const failure = new Error("the source failed");
+    async function* failing(): AsyncGenerator<Uint8Array> {
+      yield* bytes(2_500_000, "x");
+      expect(count(file, "SELECT count(*) FROM chunks")).toBe(2);
+      throw failure;
+    }
+    await expect(backend.blobs?.put(ref, undefined, failing())).rejects.toBe(failure);
+    expect(count(file, "SELECT count(*) FROM bodies")).toBe(0);
+    const database = new Database(file);
+    for (const age of [2, 0.5])
+      database.prepare("INSERT INTO bodies (draft_ms) VALUES (?)").run([Math.round(Date.now() - age * 86_400_000)]);
+    database.close();
+    await open(file).list({});
+    expect(count(file, "SELECT count(*) FROM bodies")).toBe(1);
+  });
+});
+
+describe("the first format", () => {
+  it("is brought up to date, and its sessions stay", async () => {
+    const file = newFile();
+    const first = open(file);
+    const log = await start(first);
+    await first.close();
+    const database = new Database(file);
+    database.exec("DROP TABLE blobs; DROP TABLE chunks; DROP TABLE bodies; PRAGMA user_version = 1");
+    database.close();
+    const backend = open(file);
+    expect((await verifyLog(backend, log.ref)).lines).toHaveLength(1);
+    expect(await backend.blobs?.touch(log.ref, `sha256-${"0".repeat(64)}`)).toBe(false);
+    expect(count(file, "PRAGMA user_version")).toBe(2);
   });
 });
 

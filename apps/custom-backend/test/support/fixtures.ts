@@ -20,6 +20,7 @@ function fixture(name: string, folder: string, options: Omit<SqliteBackendOption
     name,
     module: import.meta.url,
     execArgv: TYPESCRIPT,
+    offers: ["blobs"],
     async open(store) {
       return createSqliteBackend({ ...options, file: join(pathOf(store), "sessions.db") });
     },
