@@ -13,6 +13,6 @@ afterAll(() => redis.stop());
 
 const { notApplicable } = testBackend({ describe, it }, quorum);
 
-it("every case of the kit applies", () => {
-  expect(notApplicable).toEqual([]);
+it("every case of the kit applies, but those of the optional members", () => {
+  expect(notApplicable.filter(({ id }) => !/watch|blobs/.test(id))).toEqual([]);
 });
