@@ -9,7 +9,8 @@ export function readAddress(part: FilePart): FileAddress {
   const scheme = /^[a-z][a-z0-9+.-]{0,31}:/i.exec(typeof url === "string" ? url.slice(0, 33) : "")?.[0].toLowerCase();
   if (scheme === "data:") return readDataUrl(url);
   if (scheme === "https:") return URL.canParse(url) ? { url: new URL(url) } : { refused: "its https: address is malformed" };
-  if (scheme === "attachment:") return { refused: "this attachment is lost or larger than agents are given (8 MiB); use an https: address" };
+  if (scheme === "attachment:")
+    return { refused: "this attachment is lost or larger than agents are given (8 MiB); use an https: address" };
   return { refused: `its address must be data: or https:${scheme === undefined ? "" : `, not ${scheme}`}` };
 }
 

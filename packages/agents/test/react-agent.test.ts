@@ -193,7 +193,9 @@ describe("a turn", () => {
     for (const input of [message("user", []), message("user", ""), message("user", [{ type: "data-x", data: 1 }]), attachment]) {
       await expect(createConversation([], input).attempt(agent)).rejects.toMatchObject({ code: "INVALID_INPUT" });
     }
-    await expect(createConversation([], attachment).attempt(agent)).rejects.toThrow("this attachment is lost or larger than agents are given");
+    await expect(createConversation([], attachment).attempt(agent)).rejects.toThrow(
+      "this attachment is lost or larger than agents are given",
+    );
     expect(model.calls).toHaveLength(0);
   });
 
