@@ -56,7 +56,8 @@ export function newSession(
   // A copy: the caller's object may change before the header is written.
   const metadata =
     options.metadata === undefined ? undefined : (JSON.parse(encodeMetadata(options.metadata)) as NonNullable<CreateOptions["metadata"]>);
-  options.signal?.throwIfAborted();
+  if (options.signal?.aborted === true)
+    throw new AixgoError("CANCELLED", "the creation of a session was cancelled", { cause: options.signal.reason });
   const ref = { id: newSessionId(), incarnation: newEntryId() };
   const about = {
     agentName,

@@ -175,7 +175,8 @@ export class SessionLog {
   /** Runs `ask` on the tree until it needs nothing more; a number is the seq that must be loaded first. */
   async #consistent<T>(head: Head, signal: AbortSignal | undefined, ask: () => T | number, extent: "whole" | "end" = "end"): Promise<T> {
     for (let restarts = 0; ;) {
-      signal?.throwIfAborted();
+      if (signal?.aborted === true)
+        throw new AixgoError("CANCELLED", `reading session ${this.ref.id} was cancelled`, { cause: signal.reason });
       try {
         if (this.tree.isEmpty || this.tree.high < head.seq) await this.#load(() => this.#top(head, extent, signal));
         const answer = ask();

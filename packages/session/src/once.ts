@@ -4,7 +4,7 @@ import type { Entry } from "./entry.ts";
 import type { Draft, Tip } from "./line.ts";
 import { canonical, decodeMessage, type EncodedMessage, messageOf } from "./message-data.ts";
 import type { OpenSession } from "./open-session.ts";
-import type { Batch } from "./writer.ts";
+import { type Batch, changedByOthers } from "./writer.ts";
 
 export interface AppendedOnce {
   readonly version: number;
@@ -32,6 +32,7 @@ async function appendWithOp(open: OpenSession, inputs: readonly EncodedMessage[]
     throw new AixgoError("INVALID_INPUT", `op must be a text of 1 to ${MAX_OP_BYTES} bytes`);
   }
   return open.oneAtATime(op, async () => {
+    const deadline = performance.now() + open.writer.rebaseMs;
     for (;;) {
       const before = open.writer.written;
       const head = await open.log.refresh();
@@ -43,6 +44,7 @@ async function appendWithOp(open: OpenSession, inputs: readonly EncodedMessage[]
         });
       } catch (error) {
         if (!(error instanceof Moved)) throw error;
+        if (performance.now() > deadline) throw changedByOthers(open.ref.id, open.writer.rebaseMs);
       }
     }
   });

@@ -12,7 +12,7 @@ import type { Session } from "./session.ts";
 import { INTERRUPT, Turn } from "./turn.ts";
 import { lastTurn, replyOf, type TurnData, type TurnMark, turnOp, turnWithOp } from "./turn-log.ts";
 import { queueTimeout } from "./turn-queue.ts";
-import { busy, isLive } from "./writer.ts";
+import { busy, changedByOthers, isLive } from "./writer.ts";
 
 /** How long a waiting node sleeps between two looks at a turn that runs elsewhere, in milliseconds. */
 const POLL_MS = { first: 10, most: 250 };
@@ -59,7 +59,8 @@ export async function openTurn(
   }
   throwIfCancelled(signal, id);
   open.log.adopt(seen);
-  const deadline = performance.now() + queueTimeoutMs;
+  const began = performance.now();
+  const deadline = began + queueTimeoutMs;
   let head: Head | undefined = seen;
   if (open.turns.isTaken) {
     // What is answered already need not wait.
@@ -99,6 +100,7 @@ export async function openTurn(
         return await start(open, session, head, asked, options);
       } catch (error) {
         if (!(error instanceof Moved)) throw error;
+        if (performance.now() > Math.max(deadline, began + options.rebaseMs)) throw changedByOthers(id, options.rebaseMs);
         head = undefined;
       }
     }

@@ -81,6 +81,11 @@ export class Writer {
     return this.#draining === undefined;
   }
 
+  /** How long work that meets the writes of others is built anew, in milliseconds. */
+  get rebaseMs(): number {
+    return this.#rebaseMs;
+  }
+
   /** Lines that this process has written: tells whether others wrote in between. */
   get written(): number {
     return this.#written;
@@ -185,10 +190,7 @@ export class Writer {
         if (isWhole) return;
         rest = placed.slice(answer.landed).map(({ pending }) => pending);
         if (performance.now() > deadline) {
-          throw new AixgoError(
-            "SESSION_BUSY",
-            `session ${log.ref.id} was changed by others each time for ${this.#rebaseMs} ms; nothing was written. Try again`,
-          );
+          throw changedByOthers(log.ref.id, this.#rebaseMs);
         }
         head = answer.head;
       }
@@ -293,6 +295,11 @@ export class Writer {
 /** Whether the head, as the store answered just now, shows a live lease. */
 export function isLive(head: Pick<Head, "lease">): boolean {
   return head.lease !== undefined && head.lease.expiresInMs > 0;
+}
+
+/** What became of work that was built anew on the head of others for as long as it may be. */
+export function changedByOthers(id: string, ms: number): AixgoError {
+  return new AixgoError("SESSION_BUSY", `session ${id} was changed by others each time for ${ms} ms; nothing was written. Try again`);
 }
 
 export function busy(id: string): AixgoError {

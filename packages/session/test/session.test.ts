@@ -152,6 +152,16 @@ describe("reads", () => {
     await expect(t.messages({ after: "nobody" })).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
   });
 
+  it("that were cancelled before they began say so with a code, as creating does", async () => {
+    const manager = createSessionManager({ backend: createMemoryBackend() });
+    const s = await manager.create("x");
+    const signal = AbortSignal.abort();
+    await expect(s.messages({ signal })).rejects.toThrow(withCode("CANCELLED"));
+    await expect(all(s.readMessages({ signal }))).rejects.toThrow(withCode("CANCELLED"));
+    await expect(manager.create("x", { signal })).rejects.toThrow(withCode("CANCELLED"));
+    expect((await manager.list()).items).toHaveLength(1);
+  });
+
   it("give frozen messages: nobody changes another's history", async () => {
     const s = await session();
     await s.append("x");

@@ -127,6 +127,32 @@ describe("a conflict", () => {
   });
 });
 
+describe("writes of others that never stop", () => {
+  it("end an append with an op and a turn as SESSION_BUSY, not for ever, and nothing was written", async () => {
+    const { a, backend } = twoNodes();
+    const s = await a.create("x");
+    const others = await a.get(s.id);
+    // Each attempt finds that somebody was faster.
+    const outrun: SessionBackend = new Proxy(backend, {
+      get: (target, name, receiver) => {
+        const member = Reflect.get(target, name, receiver) as unknown;
+        if (name === "append") {
+          return async (...parameters: Parameters<SessionBackend["append"]>) => {
+            await others.setMetadata({ at: performance.now() });
+            return target.append(...parameters);
+          };
+        }
+        return typeof member === "function" ? (member as (...all: unknown[]) => unknown).bind(target) : member;
+      },
+    });
+    const unlucky = await createSessionManager({ backend: outrun, rebaseMs: 30, queueTimeoutMs: 30 }).get(s.id);
+    await expect(unlucky.append("x", { op: "o" })).rejects.toThrow(withCode("SESSION_BUSY"));
+    await expect(unlucky.turn("q", async () => "never")).rejects.toThrow(withCode("SESSION_BUSY"));
+    expect(await s.messages()).toEqual([]);
+    await s.turn("q", async () => "free again");
+  });
+});
+
 describe("an error of the store", () => {
   it("rejects exactly the appends that it concerns; the next one works", async () => {
     let failures = 2;
