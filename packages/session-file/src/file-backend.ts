@@ -89,9 +89,9 @@ export function createFileBackend(options: FileBackendOptions = {}): SessionBack
       folderOf(request.info.agentName);
       return call(`create session ${request.ref.id}`, (store) => store.create(request));
     },
-    async head(id) {
+    async head(id, given) {
       assertId(id);
-      return call(`open session ${id}`, ({ journal }) => journal.head(id));
+      return call(`open session ${id}`, ({ journal }) => journal.head(id, given));
     },
     append(ref, request) {
       return call(`append to session ${ref.id}`, ({ journal }) => {

@@ -1,6 +1,6 @@
 import { fstatSync, ftruncateSync, writeSync } from "node:fs";
 import { AixgoError } from "@aixgo/core";
-import type { Append, Appended, Envelope, Head, Position, Ref } from "@aixgo/session/backend";
+import type { Append, Appended, Envelope, Head, HeadOptions, Position, Ref } from "@aixgo/session/backend";
 import type { Catalog } from "./catalog.ts";
 import { syncData } from "./durable.ts";
 import { codeOf, storeError } from "./fs-errors.ts";
@@ -23,7 +23,7 @@ export interface Journal {
   withLog<T>(id: string, body: (log: OpenLog) => T | Promise<T>): Promise<T>;
   /** For writing: `body` runs inside the session's lock, on this incarnation, with a torn tail cut off. */
   withLock<T>(ref: Ref, doing: string, body: (log: OpenLog) => T, options?: LockOptions<T>): Promise<T>;
-  head(id: string): Promise<Head>;
+  head(id: string, options?: HeadOptions): Promise<Head>;
   append(ref: Ref, request: Append): Promise<Appended>;
   /** A conflict as callers see it, with the lines since `expect` within bounds. */
   conflict(log: OpenLog, head: Head, expect: Position): Promise<Appended>;
@@ -127,13 +127,15 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     );
   };
 
-  async function head(id: string): Promise<Head> {
+  async function head(id: string, { evenDamaged = false }: HeadOptions = {}): Promise<Head> {
     return withLog(id, async (log) => {
-      if (log.damage !== undefined) throw log.damage;
+      const { damage } = log;
+      if (damage !== undefined && !evenDamaged) throw damage;
       let record = log.readLease();
       // Half of a record that is being written: the whole one is there as soon as its writer has left the lock.
       if (record === "torn") record = await stripes.hold(log.stripe, `reading session ${id}`, () => log.readLease());
-      return completeHead(log.state.head, record === "torn" ? undefined : record, log.keys);
+      const whole = completeHead(log.state.head, record === "torn" ? undefined : record, log.keys);
+      return damage === undefined ? whole : { ...whole, damage: { seq: whole.seq + 1, message: damage.message } };
     });
   }
 

@@ -134,7 +134,7 @@ function copyTail(fd: number, from: number, to: number, target: number): void {
 export function corrupt(layout: Layout, folder: string, id: string, { seq, offset }: Damage, more = ""): AixgoError {
   return new AixgoError(
     "ENTRY_CORRUPT",
-    `session ${id}: the log ${layout.shownLog(folder, id)} is damaged at entry ${seq}, byte ${offset}${more}. Nothing was changed; entries before it can be read. Restore the file from a backup`,
+    `session ${id}: the log ${layout.shownLog(folder, id)} is damaged at entry ${seq}, byte ${offset}${more}. Nothing was changed. Restore the file from a backup, or save what is whole: session.entries() yields it, session.fork({ at }) goes on from it`,
     { details: { session: id, seq, offset, file: layout.shownLog(folder, id) } },
   );
 }

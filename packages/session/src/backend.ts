@@ -5,6 +5,7 @@ export type {
   Capabilities,
   CreateRequest,
   Head,
+  HeadOptions,
   Lease,
   Position,
   ReadRange,

@@ -57,6 +57,13 @@ export interface Head extends Ref, Position {
   readonly lease?: Omit<Lease, "token">;
   /** Wrapped data keys: opaque, outside the log. */
   readonly keys?: Uint8Array;
+  /** Only of a head that was asked for `evenDamaged`: the log is whole up to this head, and damaged at the entry behind it. */
+  readonly damage?: { readonly seq: number; readonly message: string };
+}
+
+export interface HeadOptions {
+  /** Of a damaged log: the head of what is whole before the damage, rather than `ENTRY_CORRUPT`. For readers and `delete`; nothing is written on it. */
+  readonly evenDamaged?: boolean;
 }
 
 export interface Append {
@@ -155,8 +162,8 @@ export interface SessionBackend {
   readonly capabilities: Capabilities;
   /** All or nothing. With a key, concurrent creators get one session; an unfinished create is completed by the next caller. `ref.id` that exists already: `KEY_EXISTS`; that was deleted: `SESSION_DELETED`. */
   create(request: CreateRequest): Promise<{ readonly head: Head; readonly created: boolean }>;
-  /** `SESSION_NOT_FOUND`, `SESSION_DELETED`, `ENTRY_CORRUPT`. */
-  head(id: string): Promise<Head>;
+  /** `SESSION_NOT_FOUND`, `SESSION_DELETED`, `ENTRY_CORRUPT`; a store that cannot tell what is whole may ignore the options. */
+  head(id: string, options?: HeadOptions): Promise<Head>;
   /** Throws `INCARNATION_CHANGED`, `FENCED`, `SESSION_NOT_FOUND`, `SESSION_DELETED`, `LIMIT_EXCEEDED`, `OUTCOME_UNKNOWN`, `ENTRY_CORRUPT`. */
   append(ref: Ref, request: Append): Promise<Appended>;
   /** Pages of whole lines, each line ended by a newline, at most 64 KiB a page unless one line is longer. Throws `INCARNATION_CHANGED`, `ENTRY_CORRUPT`. */

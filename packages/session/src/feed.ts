@@ -1,6 +1,6 @@
 import { AixgoError } from "@aixgo/core";
 import type { Entry } from "./entry.ts";
-import { diverged, type SessionLog } from "./log.ts";
+import { assertWhole, diverged, type SessionLog } from "./log.ts";
 import { News } from "./news.ts";
 
 /** A place in one life of a session: where a reader of its entries has got to. JSON, to be kept as long as the reader likes. */
@@ -61,6 +61,7 @@ export async function* readEntries(log: SessionLog, options: EntriesOptions, rea
         // The reader may have taken its time: it waits only when there was nothing more just now.
         if (follow) continue;
       }
+      assertWhole(head);
       if (!follow) return;
       await news.wait({ seq: head.seq, hash: head.hash });
     }

@@ -49,9 +49,12 @@ export class SessionLog {
     return head;
   }
 
-  /** The head, for a reader that keeps nothing: what is held in memory is left as it is. Throws like `refresh`. */
+  /**
+   * The head, for a reader that keeps nothing: what is held in memory is left as it is. Of a damaged log the head of what is whole,
+   * where the store can tell. Throws like `refresh`.
+   */
   async peek(): Promise<Head> {
-    const head = await this.backend.head(this.ref.id);
+    const head = await this.backend.head(this.ref.id, { evenDamaged: true });
     if (head.incarnation !== this.ref.incarnation) throw rewritten(this.ref.id);
     return head;
   }
@@ -255,6 +258,11 @@ export class SessionLog {
 
 function rewritten(id: string): AixgoError {
   return new AixgoError("INCARNATION_CHANGED", `session ${id} was rewritten since this handle was opened. Get it again from the manager`);
+}
+
+/** Says that the log is damaged behind this head, if it is. */
+export function assertWhole({ id, damage }: Head): void {
+  if (damage !== undefined) throw new AixgoError("ENTRY_CORRUPT", damage.message, { details: { session: id, seq: damage.seq } });
 }
 
 export function diverged(id: string, seq: number): AixgoError {

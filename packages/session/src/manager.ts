@@ -9,7 +9,7 @@ import {
   type TurnOptions,
 } from "@aixgo/core";
 import { assertUserText, isSessionId } from "@aixgo/security";
-import type { CreateRequest, Head, Ref } from "./contract.ts";
+import type { CreateRequest, Head, HeadOptions, Ref } from "./contract.ts";
 import type { HeaderData } from "./entry.ts";
 import { assertOwnKey, type CreateOptions, newSession, userKey } from "./header.ts";
 import type { ForkLines } from "./fork.ts";
@@ -28,7 +28,10 @@ import { isLive } from "./writer.ts";
 export interface SessionManager extends SessionHost, AsyncDisposable {
   /** Throws `KEY_EXISTS` if the key is taken and `onKey` does not say what to do. */
   create(agentName: string, options?: CreateOptions): Promise<Session>;
-  /** Throws `SESSION_NOT_FOUND`, also for another's session, and `SESSION_DELETED`. */
+  /**
+   * Throws `SESSION_NOT_FOUND`, also for another's session, and `SESSION_DELETED`. A session whose log is damaged can be had:
+   * `verify` says where, `entries` yields what is whole, `fork({ at })` saves it; everything else throws `ENTRY_CORRUPT`.
+   */
   get(id: string): Promise<Session>;
   /** The one session of (tenant, agent, `key` or the user): made if there is none, by whoever comes first. */
   getOrCreate(agentName: string, userId: string, options?: Omit<CreateOptions, "userId" | "onKey">): Promise<Session>;
@@ -48,6 +51,8 @@ export function createSessionManager(options: SessionManagerOptions): SessionMan
   return new Manager(new Shared(resolveManagerOptions(options)), undefined);
 }
 
+/** A damaged session can be had, so that what is whole is read, verified and saved, and so that it can be deleted. */
+const EVEN_DAMAGED: HeadOptions = { evenDamaged: true };
 /** How long `close` waits for turns that it told to stop. */
 const CLOSE_GRACE_MS = 2000;
 
@@ -67,7 +72,7 @@ class Shared {
     if (this.#closing !== undefined) throw new AixgoError("BACKEND_CLOSED", "this session manager was closed");
   }
 
-  async head(id: string): Promise<Head> {
+  async head(id: string, options?: HeadOptions): Promise<Head> {
     this.assertOpen();
     if (!isSessionId(id))
       throw new AixgoError(
@@ -76,7 +81,7 @@ class Shared {
       );
     this.cache.touched();
     try {
-      return await this.options.backend.head(id);
+      return await this.options.backend.head(id, options);
     } catch (error) {
       if (isAixgoError(error, "SESSION_DELETED") || isAixgoError(error, "SESSION_NOT_FOUND")) this.cache.drop(id);
       throw error;
@@ -131,7 +136,7 @@ class Manager implements SessionManager {
   }
 
   async get(id: string): Promise<Session> {
-    return this.#handle(await this.#visible(id, this.#principal));
+    return this.#handle(await this.#visible(id, EVEN_DAMAGED));
   }
 
   async getOrCreate(agentName: string, userId: string, options: Omit<CreateOptions, "userId" | "onKey"> = {}): Promise<Session> {
@@ -170,7 +175,7 @@ class Manager implements SessionManager {
       throw new AixgoError("INVALID_OPTION", `mode must be "remove" or "erase", not ${JSON.stringify(mode)}`);
     let head: Head;
     try {
-      head = await this.#visible(id, this.#principal);
+      head = await this.#visible(id, EVEN_DAMAGED);
     } catch (error) {
       if (isAixgoError(error, "SESSION_NOT_FOUND") || isAixgoError(error, "SESSION_DELETED")) return false;
       throw error;
@@ -191,7 +196,7 @@ class Manager implements SessionManager {
   }
 
   async openTurn(sessionId: string, request: OpenTurnRequest): Promise<OpenTurn> {
-    const head = await this.#visible(sessionId, this.#principal);
+    const head = await this.#visible(sessionId);
     const { principal } = request.options;
     if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(sessionId);
     if (head.info.agentName !== request.agent) {
@@ -205,7 +210,7 @@ class Manager implements SessionManager {
   }
 
   async cancelTurn(sessionId: string, options: { readonly turnId?: string; readonly reason?: string } = {}): Promise<boolean> {
-    const head = await this.#visible(sessionId, this.#principal);
+    const head = await this.#visible(sessionId);
     const open = this.#shared.cache.open(head);
     const { running } = open;
     if (running !== undefined) {
@@ -230,8 +235,9 @@ class Manager implements SessionManager {
   }
 
   /** The head of a session that this principal may see. */
-  async #visible(id: string, principal: Principal | undefined): Promise<Head> {
-    const head = await this.#shared.head(id);
+  async #visible(id: string, options?: HeadOptions): Promise<Head> {
+    const principal = this.#principal;
+    const head = await this.#shared.head(id, options);
     if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(id);
     return head;
   }
@@ -284,10 +290,12 @@ class Manager implements SessionManager {
       onClose: (listener) => shared.onClose(listener),
       createFork: (options, { id, incarnation, info }, at, lines) => {
         assertOwnKey(options.key);
+        const key = options.key ?? (options.onKey === "take" ? keyToTake(info, options) : undefined);
         const inherited: CreateOptions = {
           metadata: info.metadata,
           ...(info.userId === undefined ? undefined : { userId: info.userId }),
           ...options,
+          ...(key === undefined ? undefined : { key }),
         };
         return this.#create(info.agentName, inherited, {
           origin: { id, incarnation, seq: at.headSeq, hash: at.headHash },
@@ -305,6 +313,13 @@ interface Fork {
   readonly origin: NonNullable<HeaderData["origin"]>;
   readonly tenantId: string | undefined;
   readonly lines: ForkLines;
+}
+
+/** The key that a fork takes over from the session it comes from. A key of `getOrCreate` stays with its user. */
+function keyToTake({ id, key, userId }: SessionInfo, options: CreateOptions): string | undefined {
+  if (key === undefined) throw new AixgoError("INVALID_OPTION", `onKey "take": session ${id} has no key to take over; name one with key`);
+  if (key !== userKey(userId ?? "") || (options.userId ?? userId) === userId) return key;
+  throw new AixgoError("INVALID_OPTION", `onKey "take": the key of session ${id} belongs to its user, and the fork is another user's`);
 }
 
 function belongsTo(info: SessionInfo, principal: Principal): boolean {

@@ -69,7 +69,10 @@ export interface Session extends AsyncDisposable {
   checkpoints(): Promise<readonly Checkpoint[]>;
   /** Moves the head to a checkpoint, entry or message. Nothing is cut off. Throws `ENTRY_NOT_FOUND`, `SESSION_BUSY` while a turn runs. */
   restore(target: string, options?: { readonly reason?: string }): Promise<{ readonly version: number; readonly messageCount: number }>;
-  /** A new session that starts with this history, or with that of `at` (checkpoint, entry or message). */
+  /**
+   * A new session that starts with this history, or with that of `at` (checkpoint, entry or message). With `onKey: "take"` and no
+   * `key` it takes over the key of this one: what `getOrCreate` finds from then on.
+   */
   fork(options?: { readonly at?: string } & CreateOptions): Promise<Session>;
   /**
    * The log as it is: every branch, checkpoint, restore and turn, behind `after`. With `follow` it goes on with what any process or

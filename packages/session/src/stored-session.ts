@@ -140,7 +140,8 @@ export class StoredSession implements Session {
   async fork(options: { readonly at?: string } & CreateOptions = {}): Promise<Session> {
     const { at, ...create } = options;
     const { log } = this.#open();
-    const head = await log.refresh();
+    // What lies before the damage of a log can be saved, by someone who says up to where.
+    const head = at === undefined ? await log.refresh() : await log.peek();
     const target = at === undefined ? await log.tipOf(head) : await resolveTarget(log, head, at);
     return this.#home.createFork(create, head, target, forkLines(log, head, target.headSeq));
   }

@@ -35,10 +35,12 @@ export async function resolveTarget(log: SessionLog, head: Head, id: string): Pr
 
 async function findEntry(log: SessionLog, head: Head, id: string): Promise<Entry | undefined> {
   if (typeof id !== "string" || id === "" || id.length > 512) return undefined;
-  const seq = await log.backend.find(log.ref, { entryId: id });
+  const seq = head.damage === undefined ? await log.backend.find(log.ref, { entryId: id }) : undefined;
   if (seq !== undefined) return log.one(seq);
   let found: Entry | undefined;
   for await (const entry of log.scan(0, head.seq)) {
+    // A store does not search a damaged log.
+    if (head.damage !== undefined && entry.id === id) return entry;
     if (entry.type === "message" && (entry.data as { readonly id?: string }).id === id) found = entry;
   }
   return found;

@@ -2,7 +2,7 @@ import { AixgoError, isAixgoError } from "@aixgo/core";
 import { attachmentsIn } from "./attachment-address.ts";
 import type { Attachments } from "./attachments.ts";
 import { type Entry, isUnderstood } from "./entry.ts";
-import type { SessionLog } from "./log.ts";
+import { assertWhole, type SessionLog } from "./log.ts";
 import { decodeMessage } from "./message-data.ts";
 import { isPathEntry, parentOf } from "./tree.ts";
 
@@ -62,10 +62,11 @@ export async function verifyLog(log: SessionLog, attachments: Attachments): Prom
     known.push({ id: entry.id, hash: entry.hash, n: entry.n, isPath });
   };
   try {
-    const head = await log.refresh();
+    const head = await log.peek();
     for await (const entry of log.audit(head.seq)) check(entry);
     if (headSeq !== head.headSeq)
       throw new AixgoError("ENTRY_CORRUPT", `the log ends with head ${headSeq}, the store says ${head.headSeq}`);
+    assertWhole(head);
   } catch (error) {
     // A damaged log is the answer; a store that does not answer is not.
     if (!isAixgoError(error, "ENTRY_CORRUPT")) throw error;
