@@ -22,6 +22,7 @@ const ARROWS = Object.freeze({
   "packages/cli": ["*"],
   "apps/*": ["*"],
   bench: ["*"],
+  "tools/simulator": ["@aixgo/core", "@aixgo/session", "@aixgo/session/backend"],
   tools: [],
 });
 

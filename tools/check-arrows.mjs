@@ -18,7 +18,7 @@ export function arrowProblems(root = ROOT) {
     ]),
   );
   return [
-    ...known.flatMap((project) => [...manifestProblems(project), ...codeProblems(root, project, faces)]),
+    ...known.flatMap((project) => [...manifestProblems(project), ...codeProblems(root, project, known, faces)]),
     ...referenceProblems(root, known),
   ];
 }
@@ -44,15 +44,18 @@ function manifestProblems({ folder, name, manifest }) {
   return problems;
 }
 
-/** @param {string} root @param {import("./workspace.mjs").Project} project @param {ReadonlyMap<string, readonly string[]>} faces */
-function codeProblems(root, { folder, name, manifest }, faces) {
+/** @param {string} root @param {import("./workspace.mjs").Project} project @param {readonly import("./workspace.mjs").Project[]} known @param {ReadonlyMap<string, readonly string[]>} faces */
+function codeProblems(root, { folder, name, manifest }, known, faces) {
   const allowed = arrowsOf(folder) ?? [];
   const declared = new Set(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies, ...manifest.optionalDependencies }));
   /** @type {string[]} */
   const problems = [];
   /** @type {Map<string, string[]>} */
   const graph = new Map();
+  // A project inside of another's folder is looked at by itself.
+  const inner = known.filter((other) => other.folder !== folder && isWithin(other.folder, folder));
   for (const file of filesBelow(folder, CODE, root)) {
+    if (inner.some((other) => isWithin(file, other.folder))) continue;
     const isShipped = file.startsWith(`${folder}/src/`);
     /** @type {string[]} */
     const targets = [];

@@ -261,7 +261,6 @@ export class Writer {
     if (acquire !== undefined) request.acquire = acquire;
     if (lease !== undefined) request.lease = lease;
     if (release !== undefined) request.release = release;
-    let unknown = false;
     for (let pause = 5; ; pause = Math.min(pause * 2, 250)) {
       try {
         const answer = await log.backend.append(log.ref, request);
@@ -272,17 +271,21 @@ export class Writer {
         }
         const { conflict, since } = answer;
         log.adopt(conflict);
-        return { landed: unknown ? await this.#landed(head, placed, conflict, since) : 0, head: conflict };
+        return { landed: await this.#landed(head, placed, conflict, since), head: conflict };
       } catch (error) {
         if (!isAixgoError(error, "OUTCOME_UNKNOWN") || performance.now() > deadline) throw error;
-        unknown = true;
         await delay(pause * (0.5 + Math.random() / 2));
       }
     }
   }
 
-  /** After an unknown outcome: our lines are where we put them, or they can never get there, since the log moved on. */
+  /**
+   * How many batches stand in a log that has moved on: they are where we put them, or can never get there. Asked after every conflict,
+   * not only after an unknown outcome: a driver that sends a request twice may bring the answer of the second, which met the first.
+   */
   async #landed(head: Head, placed: readonly Placed[], conflict: Head, since: Uint8Array | undefined): Promise<number> {
+    const first = (placed[0] as Placed).lines[0] as Buffer;
+    if (since !== undefined && !first.equals(since.subarray(0, first.length))) return 0;
     const last = (placed.at(-1) as Placed).tip.seq;
     const hashes = new Map<number, string>();
     if (since !== undefined) for (const { entry } of linesSince(head.id, head, since)) hashes.set(entry.seq, entry.hash);

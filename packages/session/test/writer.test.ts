@@ -52,6 +52,25 @@ describe("appends over a network that loses requests, replies and sends twice", 
     60_000,
   );
 
+  it("whose driver sends twice and brings the answer of the second are stored once", async () => {
+    const backend = createMemoryBackend();
+    const twice: SessionBackend = {
+      ...backend,
+      async append(ref, request) {
+        await backend.append(ref, request);
+        return backend.append(ref, request);
+      },
+    };
+    const s = await createSessionManager({ backend: twice }).create("x");
+    await Promise.all([s.append("one"), s.append(["two", "three"])]);
+    await s.turn("four", async (turn) => {
+      await turn.append("five");
+      return "six";
+    });
+    expect((await s.messages()).map(textOf)).toEqual(["one", "two", "three", "four", "five", "six"]);
+    expect((await s.verify()).problems).toEqual([]);
+  });
+
   it("whose outcome stays unknown say so", async () => {
     const backend = faulty(createMemoryBackend(), { lostRequests: 1, lostReplies: 0, doubled: 0, random: () => 0.5 });
     const s = await createSessionManager({ backend, rebaseMs: 30 }).create("x");
