@@ -1,5 +1,6 @@
 import { closeSync, constants, fsyncSync, lstatSync } from "node:fs";
 import { allSynced, Draft, openPrivate, removeFile, syncFile, syncFolder } from "./durable.ts";
+import { isMissing } from "./fs-errors.ts";
 import type { Layout } from "./layout.ts";
 import { encodeRecord, readRecord } from "./record.ts";
 import type { Stripes } from "./stripes.ts";
@@ -26,7 +27,14 @@ export function createKeys(layout: Layout, stripes: Stripes, durable: boolean): 
   /** Bytes and name in one commit: both are written already. */
   async function settle(keyFile: string): Promise<void> {
     if (!durable) return;
-    const fd = openPrivate(pathOf(keyFile), constants.O_RDONLY);
+    let fd: number;
+    try {
+      fd = openPrivate(pathOf(keyFile), constants.O_RDONLY);
+    } catch (error) {
+      // Deleted meanwhile, with the session that it named: there is nothing to be made durable.
+      if (isMissing(error)) return;
+      throw error;
+    }
     try {
       await allSynced(syncFile(fd), syncFolder(layout.part("keys")));
     } finally {

@@ -45,7 +45,7 @@ export async function rewrite(store: Store, ref: Ref, request: RewriteRequest): 
     if ("conflict" in outcome) return await logs.use(ref.id, (log) => journal.conflict(log, outcome.conflict, request.expect));
     logs.adopt(outcome.log);
     if (durable) await syncFolder(layout.agentFolder(outcome.log.folder));
-    return { head: staged.state.head };
+    return { head: completeHead(staged.state.head, undefined, outcome.log.keys) };
   } finally {
     staged.draft.discard();
   }
