@@ -1,5 +1,6 @@
 import { AixgoError } from "@aixgo/core";
 import { type Append, type Appended, fold, type Head, type Position } from "@aixgo/session/backend";
+import { databaseNow } from "./clock.ts";
 import type { Connection } from "./connection.ts";
 import { assertLease, held, isLive, taken } from "./lease.ts";
 import { insertLines, linesSince } from "./log-lines.ts";
@@ -8,10 +9,10 @@ import { headOf, moveRow, type SessionRow } from "./session-row.ts";
 
 /** Checks in the order of the contract and writes lines, head and lease, in the transaction of its caller. */
 export function append(connection: Connection, row: SessionRow, { expect, lines, acquire, lease, release, keys }: Append): Appended {
-  const now = Date.now();
+  const now = databaseNow(connection);
   const { folded } = row;
   if (folded.seq !== expect.seq || folded.hash !== expect.hash) return conflict(connection, row, expect);
-  if (acquire !== undefined && (isLive(row.lease, now) || acquire.fence !== headOf(row).fence + 1))
+  if (acquire !== undefined && (isLive(row.lease, now) || acquire.fence !== Math.max(row.fence, folded.fence) + 1))
     return conflict(connection, row, expect);
   if (lease !== undefined) held(row.lease, lease, folded.id);
   const next: SessionRow = {
@@ -24,12 +25,12 @@ export function append(connection: Connection, row: SessionRow, { expect, lines,
   insertLines(connection, row.log, lines);
   moveRow(connection, next);
   indexMetadata(connection, next.folded, folded);
-  return { head: headOf(next) };
+  return { head: headOf(connection, next) };
 }
 
 export function conflict(connection: Connection, row: SessionRow, expect: Position): Appended {
   const since = linesSince(connection, row, expect);
-  return { conflict: headOf(row), ...(since === undefined ? undefined : { since }) };
+  return { conflict: headOf(connection, row), ...(since === undefined ? undefined : { since }) };
 }
 
 /** Throws `INVALID_INPUT`. */

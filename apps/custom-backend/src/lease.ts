@@ -11,7 +11,7 @@ const CLOCK_SLACK_MS = 60_000;
 const MAX_TTL_MS = 86_400_000;
 const MAX_TEXT = 1024;
 
-/** A lease as it is stored: by the clock of the host, which all processes that share the database have in common. */
+/** A lease as it is stored: by the database's clock, which all processes that share it have in common. */
 export interface LeaseRecord {
   readonly fence: number;
   readonly token: string;

@@ -2,6 +2,7 @@ import { AixgoError } from "@aixgo/core";
 import type { Appended, CreateRequest, Ref, RewriteRequest, SessionBackend } from "@aixgo/session/backend";
 import { conflict } from "./append.ts";
 import { keepBlobs, removeBlobs, shareBlobs } from "./blob-rows.ts";
+import { databaseNow } from "./clock.ts";
 import type { Connection } from "./connection.ts";
 import { type Draft, draftLog } from "./draft.ts";
 import { isLive } from "./lease.ts";
@@ -45,7 +46,7 @@ export async function createSession(store: Store, doing: string, request: Create
           shareBlobs(connection, shared.from.id, ref.id, shared.digests);
         }
         indexMetadata(connection, draft.head);
-        return { head: headOf(row), created: true };
+        return { head: headOf(connection, row), created: true };
       },
   );
 }
@@ -58,7 +59,9 @@ export async function rewriteSession(store: Store, doing: string, ref: Ref, requ
   const refused = (connection: Connection): Appended | undefined => {
     const row = currentRow(connection, ref);
     const { seq, hash } = row.folded;
-    return seq !== expect.seq || hash !== expect.hash || isLive(row.lease, Date.now()) ? conflict(connection, row, expect) : undefined;
+    return seq !== expect.seq || hash !== expect.hash || isLive(row.lease, databaseNow(connection))
+      ? conflict(connection, row, expect)
+      : undefined;
   };
   const early = await store.read(doing, refused);
   if (early !== undefined) return early;
@@ -84,7 +87,7 @@ export async function rewriteSession(store: Store, doing: string, ref: Ref, requ
         indexMetadata(connection, draft.head);
         removeLog(connection, log);
         if (named !== undefined) keepBlobs(connection, ref.id, named);
-        return { head: headOf(row) };
+        return { head: headOf(connection, row) };
       },
   );
 }
@@ -107,7 +110,7 @@ export async function deleteSession(store: Store, doing: string, ref: Ref, erase
 /** How a create is answered without writing anything, if it is. */
 function answered(connection: Connection, { ref, info, onKey }: CreateRequest, slot: string | undefined): Created | undefined {
   const holder = slot === undefined ? undefined : holderOf(connection, slot);
-  if (holder !== undefined && onKey === "get") return { head: headOf(rowOf(connection, holder)), created: false };
+  if (holder !== undefined && onKey === "get") return { head: headOf(connection, rowOf(connection, holder)), created: false };
   if (holder !== undefined && onKey === undefined) {
     throw new AixgoError("KEY_EXISTS", `a session of agent ${info.agentName} has this key already`, { details: { session: holder } });
   }

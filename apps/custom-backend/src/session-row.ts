@@ -1,6 +1,7 @@
 import { AixgoError } from "@aixgo/core";
 import { assertSafeName } from "@aixgo/security";
 import type { Head, Ref } from "@aixgo/session/backend";
+import { databaseNow } from "./clock.ts";
 import type { Connection, Value } from "./connection.ts";
 import { LEASE_COLUMNS, type LeaseRecord, leaseOf, leaseValues, shown } from "./lease.ts";
 import { isDeleted } from "./tombstones.ts";
@@ -51,11 +52,11 @@ export function currentRow(connection: Connection, ref: Ref): SessionRow {
 }
 
 /** What callers see: the fold, and beside it what is the store's own. */
-export function headOf({ folded, fence, lease, keys }: SessionRow): Head {
+export function headOf(connection: Connection, { folded, fence, lease, keys }: SessionRow): Head {
   return {
     ...folded,
     fence: Math.max(folded.fence, fence),
-    ...(lease === undefined ? undefined : { lease: shown(lease, Date.now()) }),
+    ...(lease === undefined ? undefined : { lease: shown(lease, databaseNow(connection)) }),
     ...(keys === undefined ? undefined : { keys }),
   };
 }

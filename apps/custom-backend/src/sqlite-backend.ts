@@ -4,6 +4,7 @@ import type { SessionBackend } from "@aixgo/session/backend";
 import { append, assertAppend } from "./append.ts";
 import { createBlobs, MAX_BLOB_BYTES } from "./blobs.ts";
 import { refuseAborted } from "./cancellation.ts";
+import { databaseNow } from "./clock.ts";
 import { createSession, deleteSession, rewriteSession } from "./lives.ts";
 import { assertText, assertTtl, held, isLive, prolonged, shown } from "./lease.ts";
 import { listSessions } from "./listing.ts";
@@ -38,7 +39,7 @@ export function createSqliteBackend(options: SqliteBackendOptions): SessionBacke
       const doing = `open session ${id}`;
       store.ready(doing);
       assertSafeName("session id", id);
-      return store.read(doing, (connection) => headOf(rowOf(connection, id)));
+      return store.read(doing, (connection) => headOf(connection, rowOf(connection, id)));
     },
 
     async append(ref, request) {
@@ -89,7 +90,7 @@ export function createSqliteBackend(options: SqliteBackendOptions): SessionBacke
       assertRef(ref);
       assertTtl(ref.id, ttlMs);
       return store.write(doing, (connection) => {
-        const now = Date.now();
+        const now = databaseNow(connection);
         const record = prolonged(held(currentRow(connection, ref).lease, lease, ref.id), ttlMs, now);
         putLease(connection, ref.id, record);
         return { ...shown(record, now), token: record.token };
@@ -103,7 +104,7 @@ export function createSqliteBackend(options: SqliteBackendOptions): SessionBacke
       assertText("the reason of a cancellation", reason);
       return store.write(doing, (connection) => {
         const { lease } = currentRow(connection, ref);
-        if (!isLive(lease, Date.now())) return false;
+        if (!isLive(lease, databaseNow(connection))) return false;
         putLease(connection, ref.id, { ...lease, cancelRequested: reason });
         return true;
       });
