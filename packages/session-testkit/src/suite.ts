@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { SessionBackend } from "@aixgo/session/backend";
 import { cases } from "./cases/index.ts";
-import type { Fixture } from "./fixture.ts";
-import type { Case } from "./harness/case.ts";
+import { type Fixture, MANY_SESSIONS } from "./fixture.ts";
+import type { Case, CaseContext } from "./harness/case.ts";
 
 const CASE_TIMEOUT_MS = 120_000;
+const LEAST_SESSIONS = 100;
 
 /** What the kit needs of a test runner: vitest's, jest's and `node:test`'s functions fit. */
 export interface Runner {
@@ -32,7 +33,7 @@ export function testBackend(runner: Runner, fixture: Fixture): Suite {
   const { applicable, notApplicable } = select(fixture);
   runner.describe(`session backend: ${fixture.name}`, () => {
     for (const one of applicable) {
-      runner.it(`${one.id}: ${one.sentence}`, () => runCase(one, fixture), CASE_TIMEOUT_MS);
+      runner.it(`${one.id}: ${one.sentence}`, () => runCase(one, fixture), timeoutOf(fixture));
     }
   });
   return { registered: applicable.map(({ id }) => id), notApplicable };
@@ -43,7 +44,7 @@ export async function runCases(
   fixture: Fixture,
   options: { readonly only?: readonly string[]; readonly timeoutMs?: number } = {},
 ): Promise<readonly CaseResult[]> {
-  const { only, timeoutMs = CASE_TIMEOUT_MS } = options;
+  const { only, timeoutMs = timeoutOf(fixture) } = options;
   const unknown = only?.find((id) => !cases.some((one) => one.id === id));
   if (unknown !== undefined) throw new Error(`runCases: there is no case ${unknown}`);
   const results: CaseResult[] = [];
@@ -60,7 +61,15 @@ export async function runCases(
   return results;
 }
 
+/** Grows with what the fixture asks for. */
+function timeoutOf({ sessions = MANY_SESSIONS }: Fixture): number {
+  return CASE_TIMEOUT_MS * Math.max(1, sessions / MANY_SESSIONS);
+}
+
 function select(fixture: Fixture): { readonly applicable: readonly Case[]; readonly notApplicable: Suite["notApplicable"] } {
+  const { sessions = MANY_SESSIONS } = fixture;
+  if (!Number.isSafeInteger(sessions) || sessions < LEAST_SESSIONS)
+    throw new Error(`fixture ${fixture.name}: sessions must be a whole number of at least ${LEAST_SESSIONS}`);
   const applicable: Case[] = [];
   const notApplicable: { readonly id: string; readonly reason: string }[] = [];
   for (const one of cases) {
@@ -74,8 +83,8 @@ function select(fixture: Fixture): { readonly applicable: readonly Case[]; reado
 async function runCase({ id, run }: Case, fixture: Fixture): Promise<void> {
   const store = `${id.replaceAll("/", "-")}-${randomBytes(6).toString("hex")}`;
   const opened: SessionBackend[] = [];
-  const open = async (): Promise<SessionBackend> => {
-    const backend = await fixture.open(store);
+  const open: CaseContext["open"] = async (how = (name) => fixture.open(name)) => {
+    const backend = await how(store);
     opened.push(backend);
     return backend;
   };

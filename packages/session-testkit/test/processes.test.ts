@@ -2,7 +2,26 @@ import { AssertionError } from "node:assert";
 import { describe, expect, it } from "vitest";
 import { cases, runCases, testBackend } from "../src/index.ts";
 import { memoryFixture } from "./memory-fixture.ts";
-import { blind, cached, deaf, early, eternal, hasty, hoarding, remote } from "./remote-fixtures.ts";
+import {
+  blind,
+  cached,
+  deaf,
+  eager,
+  early,
+  eternal,
+  hasty,
+  hoarding,
+  inPrivate,
+  newestWins,
+  ownClock,
+  piecemeal,
+  presentOnly,
+  remote,
+  trusting,
+} from "./remote-fixtures.ts";
+
+// What a mutant whose clock is wrong compares with, in its children too.
+process.env["AIXGO_TESTKIT_RIGHT_NOW"] = String(Date.now() - Number(process.hrtime.bigint() / 1_000_000n));
 
 testBackend({ describe, it }, remote);
 
@@ -15,6 +34,13 @@ const broken = [
   { fixture: deaf, mustFail: ["processes/watch"] },
   { fixture: hoarding, mustFail: ["processes/blobs"] },
   { fixture: hasty, mustFail: ["processes/one-key"] },
+  { fixture: trusting, mustFail: ["processes/paused-holder"] },
+  { fixture: inPrivate, mustFail: ["processes/deleted-under-writer", "processes/deleted-while-created"] },
+  { fixture: eager, mustFail: ["processes/killed-creator", "processes/killed-rewriter"] },
+  { fixture: piecemeal, mustFail: ["processes/killed-uploader"] },
+  { fixture: ownClock, mustFail: ["clocks/lease"] },
+  { fixture: newestWins, mustFail: ["clocks/appends"] },
+  { fixture: presentOnly, mustFail: ["clocks/list"] },
 ] as const;
 
 describe("the kit finds what is broken between processes", () => {
@@ -33,9 +59,10 @@ describe("the kit finds what is broken between processes", () => {
 
   it("every case that needs processes is failed by one of them", () => {
     const found = new Set<string>(broken.flatMap(({ mustFail }) => mustFail));
-    expect(
-      cases.filter(({ id, needs }) => needs !== undefined && id.startsWith("processes/") && !found.has(id)).map(({ id }) => id),
-    ).toEqual([]);
+    const { module: _, ...alone } = remote;
+    const needing = cases.filter(({ needs }) => needs?.(remote) === undefined && needs?.(alone) !== undefined).map(({ id }) => id);
+    expect(needing.length).toBeGreaterThan(15);
+    expect(needing.filter((id) => !found.has(id))).toEqual([]);
   });
 });
 
@@ -44,10 +71,11 @@ describe("a case that cannot be run is not skipped in silence", () => {
   const quiet = { describe: (_: string, body: () => void) => body(), it: (name: string) => void registered.push(name) };
 
   it("testBackend names it and the reason", () => {
-    const { offers: _, ...fixture } = memoryFixture("memory");
+    const { offers: _, remains: __, ...fixture } = memoryFixture("memory");
     const suite = testBackend(quiet, fixture);
     expect(suite.notApplicable.map(({ id }) => id)).toEqual(cases.filter(({ needs }) => needs !== undefined).map(({ id }) => id));
-    for (const { id, reason } of suite.notApplicable) expect(reason).toMatch(id.startsWith("processes/") ? /module/ : /does not offer/);
+    for (const { id, reason } of suite.notApplicable)
+      expect(reason).toMatch(/^(?:processes|clocks)\//.test(id) ? /module/ : /does not offer|the fixture has no /);
     expect(suite.registered).toHaveLength(registered.length);
     expect(suite.registered.length + suite.notApplicable.length).toBe(cases.length);
   });

@@ -1,4 +1,5 @@
-import { type BlobStore, createHints, fold, type Head, receiveBlob } from "@aixgo/session/backend";
+import { AixgoError } from "@aixgo/core";
+import { type BlobStore, createHints, envelopeOf, fold, type Head, receiveBlob } from "@aixgo/session/backend";
 import type { Fixture } from "../src/fixture.ts";
 import { remoteFixture } from "./remote-fixture.ts";
 
@@ -112,3 +113,122 @@ export const hoarding: Fixture = remoteFixture("keeps blobs in the process", {
     };
   },
 });
+
+/** Leases end by the clock of the node that took or renewed them. */
+export const ownClock: Fixture = remoteFixture("measures leases by the clock of each node", {
+  client: (real) => ({
+    append: (ref, { acquire, ...request }) =>
+      real.append(ref, acquire === undefined ? request : { ...request, acquire: { ...acquire, ttlMs: byOwnClock(acquire.ttlMs) } }),
+    renew: (ref, lease, ttlMs) => real.renew(ref, lease, byOwnClock(ttlMs)),
+  }),
+});
+
+/** What a time that was made here means to a server whose clock is right. */
+function byOwnClock(ttlMs: number): number {
+  const rightNow = Number(process.env["AIXGO_TESTKIT_RIGHT_NOW"]) + Number(process.hrtime.bigint() / 1_000_000n);
+  return Math.max(0.001, Date.now() + ttlMs - rightNow);
+}
+
+/** Forgets what is older than what it has: the last writer by the clock wins. */
+export const newestWins: Fixture = remoteFixture("keeps what has the newest time", {
+  server: (real) => ({
+    async append(ref, request) {
+      const head = await real.head(ref.id);
+      const [first] = request.lines;
+      if (first === undefined || head.hash !== request.expect.hash || envelopeOf(first).timestamp >= head.info.updatedAt)
+        return real.append(ref, request);
+      return { head: request.lines.reduce<Head>(fold, head) };
+    },
+  }),
+});
+
+/** Takes a time to come for one that cannot be. */
+export const presentOnly: Fixture = remoteFixture("lists up to now", {
+  server: (real) => ({
+    async list(query) {
+      const page = await real.list(query);
+      const now = new Date().toISOString();
+      return { ...page, items: page.items.filter(({ updatedAt }) => updatedAt <= now) };
+    },
+  }),
+});
+
+/** Compares a lease when the turn begins, and not again. */
+export const trusting: Fixture = remoteFixture("believes a holder for ever", {
+  client: (real) => ({
+    append(ref, { lease: _, release: __, ...request }) {
+      return real.append(ref, request);
+    },
+  }),
+});
+
+/** Deletes where it stands: nobody else hears of it. */
+export const inPrivate: Fixture = remoteFixture("deletes in the process only", {
+  client(real) {
+    const gone = new Set<string>();
+    const look = (id: string): void => {
+      if (gone.has(id)) throw new AixgoError("SESSION_DELETED", "deleted here");
+    };
+    return {
+      delete: async (ref) => void gone.add(ref.id),
+      head: async (id) => (look(id), real.head(id)),
+      append: async (ref, request) => (look(ref.id), real.append(ref, request)),
+    };
+  },
+});
+
+/** Each line as it comes. */
+export const eager: Fixture = remoteFixture("creates and rewrites line by line", {
+  client: (real) => ({
+    async create(request) {
+      let head: Head | undefined;
+      for await (const line of request.lines(request.ref.id)) {
+        if (head === undefined) {
+          const answer = await real.create({ ...request, lines: () => given([line]) });
+          if (!answer.created) return answer;
+          head = answer.head;
+        } else {
+          const answer = await real.append(head, { expect: head, lines: [line] });
+          head = "head" in answer ? answer.head : answer.conflict;
+        }
+      }
+      return { head: head as Head, created: true };
+    },
+    async rewrite(ref, { lines, ...request }) {
+      let head: Head | undefined;
+      for await (const line of lines) {
+        const answer =
+          head === undefined
+            ? await real.rewrite(ref, { ...request, lines: given([line]) })
+            : await real.append(head, { expect: head, lines: [line] });
+        if ("conflict" in answer) return answer;
+        head = answer.head;
+      }
+      return { head: head as Head };
+    },
+  }),
+});
+
+/** Stores what has come, and goes on. */
+export const piecemeal: Fixture = remoteFixture("stores attachments as they come", {
+  client(real) {
+    const blobs = real.blobs as BlobStore;
+    return {
+      blobs: {
+        ...blobs,
+        async put(ref, digest, body, options) {
+          const come: Uint8Array[] = [];
+          for await (const chunk of body) {
+            come.push(Uint8Array.from(chunk));
+            await blobs.put(ref, undefined, given(come));
+          }
+          return blobs.put(ref, digest, given(come), options);
+        },
+      },
+    };
+  },
+});
+
+async function* given(lines: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* lines;
+}

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { isAixgoError } from "@aixgo/core";
 import type { Ref, SessionBackend } from "@aixgo/session/backend";
+import type { Fixture } from "../fixture.ts";
+import { blobOf } from "../harness/blob.ts";
 import type { Case } from "../harness/case.ts";
 import { holds, outcomes, refused } from "../harness/expect.ts";
 import { createLog, type LogBuilder, message } from "../harness/log-builder.ts";
+import { needsMember } from "../harness/offers.ts";
 import { append, creating, linesFrom, LONG_MS, startSession, takeLease } from "../harness/start-session.ts";
 import { readLines } from "../harness/verify-log.ts";
 
@@ -27,6 +30,10 @@ async function isGone(node: SessionBackend, log: LogBuilder): Promise<void> {
   await refused("SESSION_DELETED", () => node.head(ref.id));
   assert.deepEqual((await node.list({})).items, []);
   assert.deepEqual((await node.list({ order: "id" })).items, []);
+}
+
+async function remains(fixture: Fixture, store: string, text: string): Promise<boolean> {
+  return (await fixture.remains?.(store, Buffer.from(text))) === true;
 }
 
 export const deleteCases: readonly Case[] = [
@@ -118,6 +125,52 @@ export const deleteCases: readonly Case[] = [
         await isGone(backend, log);
         await isGone(other, log);
       }
+    },
+  },
+  {
+    id: "delete/nothing-remains",
+    sentence: "A deleted conversation is gone: nothing of its lines and attachments is left in the store.",
+    needs: needsMember("remains"),
+    async run({ backend, open, fixture, store }) {
+      const kept = await startSession(backend, { history: [message("of another session, kept")] });
+      const log = await startSession(backend);
+      await append(backend, log, message("in a message, secret"));
+      const texts = ["in a message, secret"];
+      if (backend.blobs !== undefined) {
+        const { bytes, digest } = blobOf("in an attachment, secret");
+        await backend.blobs.put(log.ref, digest, linesFrom([bytes]));
+        texts.push("in an attachment, secret");
+      }
+      for (const text of texts) assert.ok(await remains(fixture, store, text), `the fixture does not find "${text}" in the store`);
+      await (await open()).delete(log.ref);
+      for (const text of texts) assert.ok(!(await remains(fixture, store, text)), `"${text}" is left of a deleted session`);
+      assert.ok(await remains(fixture, store, "of another session, kept"));
+      await holds(backend, kept);
+    },
+  },
+  {
+    id: "delete/erase-wrapped-keys",
+    sentence: "erase: also keys. Sealed lines that somebody has kept cannot be opened any more.",
+    needs: needsMember("remains"),
+    async run({ backend, open, fixture, store }) {
+      const log = await startSession(backend);
+      const first = "wrapped data keys of the first life";
+      const second = "wrapped data keys of the second life";
+      const other = await open();
+      const expect = log.position;
+      assert.ok("head" in (await backend.append(log.ref, { expect, lines: log.add(message("sealed")), keys: Buffer.from(first) })));
+      const next = createLog({ id: log.ref.id });
+      assert.ok("head" in (await other.rewrite(log.ref, { expect: log.position, next: next.ref, lines: linesFrom(next.lines) })));
+      assert.ok(await remains(fixture, store, first), "the fixture does not find wrapped keys in the store");
+      const at = next.position;
+      assert.ok(
+        "head" in (await backend.append(next.ref, { expect: at, lines: next.add(message("re-keyed")), keys: Buffer.from(second) })),
+      );
+      assert.ok(!(await remains(fixture, store, first)), "wrapped keys are kept that were replaced");
+      assert.ok(await remains(fixture, store, second));
+      await other.delete(next.ref, { erase: true });
+      assert.ok(!(await remains(fixture, store, second)), "wrapped keys are left of an erased session");
+      for (const node of [backend, await open()]) await isGone(node, next);
     },
   },
 ];

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
 import { isAixgoError } from "@aixgo/core";
 import type { SessionBackend } from "@aixgo/session/backend";
 import type { Case } from "../harness/case.ts";
@@ -12,6 +13,7 @@ const UNIQUE =
 const ONE = "With a key: concurrent creators get one session.";
 const UNFINISHED = "An unfinished create is completed by the next caller, for whose id `lines` is called.";
 const FREED = "Delete: tombstone first, then the key if it still names this id.";
+const ORDER_MS = 500;
 
 /** Who answers to a key now. */
 async function holder(backend: SessionBackend, options: Parameters<typeof createLog>[0]): Promise<string> {
@@ -313,6 +315,46 @@ export const keyCases: readonly Case[] = [
         const now = await nodes[1].create(creatingAs({ key: "k" }, "get"));
         assert.notEqual(now.head.id, head.id, "a deleted session answers to its key");
         assert.equal(await holder(nodes[0], { key: "k" }), now.head.id);
+      }
+    },
+  },
+  {
+    id: "keys/deleted-while-created",
+    sentence: `${FREED} Also while a create of the same key is on its way.`,
+    async run({ backend, open }) {
+      const other = await open();
+      for (const onKey of ["take", "get"] as const) {
+        const key = `k-${onKey}`;
+        const old = onKey === "take" ? await startSession(backend, { key }) : undefined;
+        const own = createLog({ key });
+        let meanwhile: Promise<string> | undefined;
+        // The key's session goes: the one that has it, or one that another makes and deletes in this moment.
+        const deleting = async (): Promise<string> => {
+          const { ref } = old ?? { ref: (await other.create(creatingAs({ key }, "get"))).head };
+          await other.delete(ref);
+          return ref.id;
+        };
+        async function* lines(id: string): AsyncGenerator<Uint8Array> {
+          const log = createLog({ key, id, incarnation: own.ref.incarnation });
+          yield* log.lines;
+          meanwhile ??= deleting();
+          meanwhile.catch(() => undefined);
+          // A store may make others wait until this create is done: both orders are right.
+          await Promise.race([meanwhile, pause(ORDER_MS)]);
+          yield* log.add(message("on its way"));
+        }
+        const { values, errors } = await outcomes([backend.create({ ref: own.ref, info: own.info, onKey, lines })]);
+        for (const error of errors) assert.ok(isAixgoError(error, "SESSION_DELETED"), String(error));
+        assert.ok(onKey === "get" || values.length === 1, "who takes a key does not get it, because its holder was deleted meanwhile");
+        const gone = await meanwhile;
+        await refused("SESSION_DELETED", () => other.head(String(gone)));
+        const alive = values.find(({ head }) => head.id !== gone);
+        const next = await other.create(creatingAs({ key }, "get"));
+        assert.notEqual(next.head.id, gone, "a deleted session answers to its key");
+        assert.equal(next.created, alive === undefined, "the session that was created does not have its key");
+        if (alive !== undefined) assert.equal(next.head.id, alive.head.id);
+        assert.equal(await holder(backend, { key }), next.head.id);
+        for (const { id } of (await other.list({})).items) await verifyLog(other, await other.head(id));
       }
     },
   },

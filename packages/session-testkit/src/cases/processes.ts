@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { envelopeOf } from "@aixgo/session/backend";
-import type { Case, CaseContext } from "../harness/case.ts";
-import { type Child, startChild } from "../harness/child.ts";
+import type { Case } from "../harness/case.ts";
+import { withChildren } from "../harness/child.ts";
 import { conflicting, refused, until } from "../harness/expect.ts";
 import { continueLog, message, turn } from "../harness/log-builder.ts";
 import { append, startSession, takeLease } from "../harness/start-session.ts";
+import { countOps } from "../harness/count-ops.ts";
 import { blobOf, readBlob } from "../harness/blob.ts";
 import { follow, followByHints } from "../harness/follower.ts";
 import { needsModule, needsOffer } from "../harness/offers.ts";
@@ -12,34 +12,6 @@ import { verifyLog } from "../harness/verify-log.ts";
 
 const needs = needsModule;
 const SHARED = "The kit tests each sentence on every backend, with several processes where `sharedBy` says so.";
-
-/** Children that end with the case, whatever becomes of it. */
-async function withChildren(context: CaseContext, count: number, body: (children: readonly Child[]) => Promise<void>): Promise<void> {
-  const started = await Promise.allSettled(Array.from({ length: count }, () => startChild(context)));
-  const children = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  try {
-    for (const one of started) if (one.status === "rejected") throw one.reason;
-    await body(children);
-    await Promise.all(children.map((child) => child.end()));
-  } finally {
-    await Promise.all(children.map((child) => child.kill()));
-  }
-}
-
-/** How often each op stands in the log. */
-async function countOps(
-  { open }: CaseContext,
-  id: string,
-): Promise<{ readonly ops: ReadonlyMap<string, number>; readonly length: number }> {
-  const node = await open();
-  const { lines } = await verifyLog(node, await node.head(id));
-  const ops = new Map<string, number>();
-  for (const line of lines) {
-    const { op } = envelopeOf(line);
-    if (op !== undefined) ops.set(op, (ops.get(op) ?? 0) + 1);
-  }
-  return { ops, length: lines.length };
-}
 
 export const processCases: readonly Case[] = [
   {

@@ -150,6 +150,30 @@ export const rewriteCases: readonly Case[] = [
     },
   },
   {
+    id: "rewrite/wrapped-keys",
+    sentence: "Wrapped keys survive a rewrite: they belong to the id, not to one of its lives.",
+    async run({ backend, open }) {
+      const log = await startSession(backend);
+      const keys = Buffer.from([0, 255, 10, 13, ...Buffer.from("wrapped")]);
+      const expect = log.position;
+      written(await backend.append(log.ref, { expect, lines: log.add(message("sealed")), keys }));
+      const other = await open();
+      let life = log;
+      for (const node of [other, backend]) {
+        const next = nextLife(life);
+        const head = written(await node.rewrite(life.ref, rewriting(life, next)));
+        assert.deepEqual(Buffer.from(head.keys ?? []), keys, "the answer to the rewrite does not bring the wrapped keys");
+        for (const reader of [backend, other, await open()])
+          assert.deepEqual(Buffer.from((await reader.head(log.ref.id)).keys ?? []), keys, "the wrapped keys went with the old life");
+        await append(other, next, message("goes on"));
+        life = next;
+      }
+      const last = Buffer.from("wrapped anew");
+      written(await backend.append(life.ref, { expect: life.position, lines: life.add(message("re-keyed")), keys: last }));
+      assert.deepEqual(Buffer.from((await other.head(log.ref.id)).keys ?? []), last);
+    },
+  },
+  {
     id: "rewrite/meanwhile",
     sentence: "A mismatch writes nothing: an append that comes while the new lines are read is not lost.",
     async run({ backend, open }) {

@@ -17,6 +17,6 @@ export interface CaseContext {
   readonly fixture: Fixture;
   readonly store: string;
   readonly backend: SessionBackend;
-  /** Opens the same store again: a second node. Closed when the case ends. */
-  open(): Promise<SessionBackend>;
+  /** Opens the same store again: a second node. Closed when the case ends. `how`: in another way than the fixture's `open`. */
+  open(how?: (store: string) => Promise<SessionBackend>): Promise<SessionBackend>;
 }

@@ -3,16 +3,20 @@ import { once } from "node:events";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { CaseContext } from "./case.ts";
-import type { Report, Task } from "./worker.ts";
+import type { Order, Report, Task } from "./task.ts";
 
 const PATIENCE_MS = 60_000;
 
 /** A process of its own that works on the store of a case. */
 export interface Child {
-  /** Ops that the store has acknowledged to the child, as far as the child could still say so. */
+  /** What the store has acknowledged to the child, as far as the child could still say so. */
   readonly acked: readonly string[];
   /** Resolves when the task is done; rejects if it fails or the child ends before. */
   ask(task: Task): Promise<Extract<Report, { kind: "done" }>>;
+  /** SIGSTOP: it does nothing any more, and knows nothing of it. */
+  pause(): void;
+  /** SIGCONT. */
+  resume(): void;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
   /** Lets the child end by itself. */
@@ -24,12 +28,45 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+export interface ChildOptions {
+  /** How far the child's clock is ahead; below zero: behind. @default 0 */
+  readonly clockMs?: number;
+}
+
+/** Why a task failed in a child; with the code if it was an error of ours. */
+export class TaskFailure extends Error {
+  readonly code: string | undefined;
+
+  constructor({ message, code }: Extract<Report, { kind: "failed" }>) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Children that end with the case, whatever becomes of it. */
+export async function withChildren(
+  context: CaseContext,
+  wanted: number | readonly ChildOptions[],
+  body: (children: readonly Child[]) => Promise<void>,
+): Promise<void> {
+  const options = typeof wanted === "number" ? Array.from({ length: wanted }, () => ({})) : wanted;
+  const started = await Promise.allSettled(options.map((one) => startChild(context, one)));
+  const children = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  try {
+    for (const one of started) if (one.status === "rejected") throw one.reason;
+    await body(children);
+    await Promise.all(children.map((child) => child.end()));
+  } finally {
+    await Promise.all(children.map((child) => child.kill()));
+  }
+}
+
 /** Starts a child that imports the fixture's module and opens the same store. */
-export async function startChild({ fixture, store }: CaseContext): Promise<Child> {
+async function startChild({ fixture, store }: CaseContext, { clockMs = 0 }: ChildOptions): Promise<Child> {
   if (fixture.module === undefined) throw new Error("a child process needs the fixture's module");
   // Beside this file, and of its kind: source or compiled.
   const main = fileURLToPath(new URL(`./worker-main${extname(import.meta.url)}`, import.meta.url));
-  const order = JSON.stringify({ module: fixture.module, name: fixture.name, store });
+  const order = JSON.stringify({ module: fixture.module, name: fixture.name, store, clockMs } satisfies Order);
   const child = fork(main, [order], { execArgv: [...(fixture.execArgv ?? [])], stdio: ["ignore", "ignore", "pipe", "ipc"] });
   const acked: string[] = [];
   const waiting: Waiting[] = [];
@@ -46,7 +83,7 @@ export async function startChild({ fixture, store }: CaseContext): Promise<Child
     waiting.push(first);
     child.on("message", (report: Report) => {
       if (report.kind === "acked") acked.push(report.op);
-      else if (report.kind === "failed") waiting.shift()?.reject(new Error(report.message));
+      else if (report.kind === "failed") waiting.shift()?.reject(new TaskFailure(report));
       else waiting.shift()?.resolve(report.kind === "done" ? report : { kind: "done" });
     });
     child.once("error", reject);
@@ -62,6 +99,8 @@ export async function startChild({ fixture, store }: CaseContext): Promise<Child
           child.send(task, (error) => error !== null && reject(error));
         }),
       ),
+    pause: () => void child.kill("SIGSTOP"),
+    resume: () => void child.kill("SIGCONT"),
     async kill() {
       child.kill("SIGKILL");
       await gone;

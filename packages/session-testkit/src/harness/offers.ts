@@ -11,6 +11,11 @@ export function needsModule({ module }: Fixture): string | undefined {
   return module === undefined ? "the fixture names no module that child processes could import" : undefined;
 }
 
+/** For cases that need a way into the store which only the fixture knows. */
+export function needsMember(member: "openExpiring" | "remains" | "failover"): (fixture: Fixture) => string | undefined {
+  return (fixture) => (fixture[member] === undefined ? `the fixture has no ${member}` : undefined);
+}
+
 export function blobsOf({ blobs }: SessionBackend): BlobStore {
   assert.ok(blobs !== undefined, "the backend has no blobs");
   return blobs;

@@ -6,7 +6,9 @@ import { leaseMutants } from "./lease-mutants.ts";
 import { lifeMutants } from "./life-mutants.ts";
 import { listMutants } from "./list-mutants.ts";
 import type { Mutant } from "./mutant.ts";
+import { outageMutants } from "./outage-mutants.ts";
 import { readMutants } from "./read-mutants.ts";
+import { remainsMutants } from "./remains-mutants.ts";
 
 /** Broken backends: what the kit must find. */
 export const mutants: readonly Mutant[] = [
@@ -18,4 +20,6 @@ export const mutants: readonly Mutant[] = [
   ...lifeMutants,
   ...feedMutants,
   ...blobMutants,
+  ...remainsMutants,
+  ...outageMutants,
 ];

@@ -14,7 +14,7 @@ interface Keys {
   /** A creator looks, and only later writes. */
   readonly hasty?: boolean;
   /** What `take` does instead. */
-  readonly take?: "gets" | "keeps" | "loses";
+  readonly take?: "gets" | "keeps" | "loses" | "swaps";
   /** When a delete frees the key. */
   readonly frees?: "never" | "always" | "once more";
   /** A create that fails leaves its key to a session that is not there. */
@@ -58,6 +58,7 @@ function nodeWithKeys(
     if (hasty) await tick();
     const answer = await real.create({ ...rest, info });
     if (onKey === "take" && take === "loses") keys.delete(slot);
+    else if (onKey === "take" && take === "swaps" && keys.get(slot) !== holder) return answer;
     else if (holder === undefined || take !== "keeps") keys.set(slot, request.ref.id);
     return answer;
   }
@@ -142,6 +143,7 @@ export const keyMutants: readonly Mutant[] = [
     ["keys/take", "keys/take-race", "keys/kept-by-new-owner"],
     keyed({ take: "keeps" }),
   ),
+  mutant("takes a key only from who had it at first", `${TAKE}; ${FREED}`, ["keys/deleted-while-created"], keyed({ take: "swaps" })),
   mutant("loses the key with `take`", TAKE, ["keys/take", "keys/take-free", "keys/kept-by-new-owner"], keyed({ take: "loses" })),
   mutant(
     "never frees a key",

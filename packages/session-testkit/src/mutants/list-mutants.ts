@@ -58,7 +58,7 @@ export const listMutants: readonly Mutant[] = [
   mutant(
     "pages by offset",
     ONCE,
-    ["list/updated-meanwhile", "list/deleted-meanwhile", "list/cursor-of-another-query", "list/cursor-foreign"],
+    ["list/updated-meanwhile", "list/deleted-meanwhile", "list/cursor-of-another-query", "list/cursor-foreign", "list/many"],
     listing((list) => (query) => byOffset(list, query)),
   ),
   mutant(
@@ -71,6 +71,16 @@ export const listMutants: readonly Mutant[] = [
       const all = (await everything(list, query)).filter(({ updatedAt }) => updatedAt < cursor);
       const items = all.slice(0, query.limit ?? 50);
       return { items, ...(items.length < all.length ? { nextCursor: items.at(-1)?.updatedAt ?? "" } : undefined) };
+    }),
+  ),
+  mutant(
+    "lists no more than the newest 500",
+    ONCE,
+    ["list/many"],
+    listing((list) => async (query) => {
+      const newest = new Set((await list({ limit: 500 })).items.map(({ id }) => id));
+      const page = await list(query);
+      return { ...page, items: page.items.filter(({ id }) => newest.has(id)) };
     }),
   ),
   mutant(

@@ -1,5 +1,6 @@
+import { serialize } from "node:v8";
 import { AixgoError } from "@aixgo/core";
-import { createMemoryBackend } from "@aixgo/session";
+import { createMemoryBackend, createMemoryStore, type MemoryStore } from "@aixgo/session";
 import type { BlobStore, Head, Ref, SessionBackend } from "@aixgo/session/backend";
 import type { Fixture } from "../fixture.ts";
 import { linesOf } from "../harness/verify-log.ts";
@@ -33,27 +34,32 @@ export function brokenFixture(
   breakIt: Break,
   options: Parameters<typeof createMemoryBackend>[0] = { maxLineBytes: MAX_LINE_BYTES },
 ): Fixture {
-  const stores = new Map<string, () => SessionBackend>();
+  const stores = new Map<string, { readonly node: () => SessionBackend; readonly kept: MemoryStore }>();
   return {
     name,
     offers: ["watch", "blobs"],
     async open(store) {
       const known = stores.get(store);
-      if (known !== undefined) return known();
-      const real = createMemoryBackend(options);
+      if (known !== undefined) return known.node();
+      const kept = createMemoryStore();
+      const real = createMemoryBackend({ ...options, store: kept });
       const flaw = breakIt(real);
       const node = (): SessionBackend => nodeOf(real, typeof flaw === "function" ? flaw() : flaw);
-      stores.set(store, node);
+      stores.set(store, { node, kept });
       return node();
     },
     async destroy(store) {
       stores.delete(store);
     },
+    async remains(store, bytes) {
+      const { logs, tombstones, keys } = (stores.get(store) as { readonly kept: MemoryStore }).kept;
+      return serialize([logs, tombstones, keys]).includes(Buffer.from(bytes));
+    },
   };
 }
 
 /** One node on a store: it is closed alone. */
-function nodeOf(real: SessionBackend, flaw: Flaw): SessionBackend {
+export function nodeOf(real: SessionBackend, flaw: Flaw): SessionBackend {
   let closed = false;
   const closing = new AbortController();
   const backend: SessionBackend = { ...real, ...flaw };
