@@ -7,8 +7,8 @@ import { schemaOf, serverUrl, sql } from "./support/server.ts";
 
 const { notApplicable } = testBackend({ describe, it }, postgres);
 
-it("every case of the kit applies, but those of the optional members", () => {
-  expect(notApplicable.filter(({ id }) => !/watch|blobs/.test(id))).toEqual([]);
+it("every case of the kit applies, but those of the optional members, expiry, and those that kill the server (kit-failover)", () => {
+  expect(notApplicable.filter(({ id }) => !/watch|blobs|killed-uploader|^(?:failover|ttl)\//.test(id))).toEqual([]);
 });
 
 /** One connection for all nodes, and declared metadata: nothing may hold the connection while it waits for something else. */

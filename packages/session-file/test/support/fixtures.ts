@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,11 +21,16 @@ function fixture(name: string, folder: string, options: FileBackendOptions): Fix
     module: import.meta.url,
     execArgv: TYPESCRIPT,
     offers: ["watch", "blobs"],
+    sessions: process.env["AIXGO_LONG"] === "1" ? 10_000 : 1_000,
     async open(store) {
       return createFileBackend({ ...options, baseDir: pathOf(store) });
     },
     async destroy(store) {
       rmSync(pathOf(store), { recursive: true, force: true });
+    },
+    async remains(store, bytes) {
+      const files = readdirSync(pathOf(store), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+      return files.some(({ parentPath, name }) => readFileSync(join(parentPath, name)).includes(Buffer.from(bytes)));
     },
   };
 }

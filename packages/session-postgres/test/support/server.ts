@@ -37,3 +37,20 @@ export async function sql(text: string, url: string = serverUrl(), values: unkno
     await client.end();
   }
 }
+
+/** Whether any row of a schema holds these bytes: as text, or as `bytea`, which is shown in hexadecimal digits. */
+export async function findBytes(schema: string, bytes: Uint8Array, url: string = serverUrl()): Promise<boolean> {
+  const tables = await sql("SELECT table_name FROM information_schema.tables WHERE table_schema = $1 AND table_type = 'BASE TABLE'", url, [
+    schema,
+  ]);
+  const wanted = [Buffer.from(bytes).toString("utf8"), Buffer.from(bytes).toString("hex"), Buffer.from(bytes).toString("base64")];
+  for (const { table_name: table } of tables) {
+    const rows = await sql(
+      `SELECT 1 FROM "${schema}"."${String(table)}" AS one WHERE EXISTS (SELECT 1 FROM unnest($1::text[]) AS wanted WHERE position(wanted IN one::text) > 0) LIMIT 1`,
+      url,
+      [wanted],
+    );
+    if (rows.length > 0) return true;
+  }
+  return false;
+}
