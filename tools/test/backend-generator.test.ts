@@ -149,8 +149,9 @@ describe("a scaffolded backend", () => {
       "backend/capabilities",
       "backend/idle",
       "backend/offers",
-      "no case of the kit is left out",
+      "no case of the kit is left out for want of a module",
       "processes/declared",
+      "ttl/declared",
     ]);
     const failed = results.filter(({ status }) => status === "failed");
     expect(failed.length).toBeGreaterThan(100);
