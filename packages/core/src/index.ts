@@ -51,6 +51,8 @@ export type { Option, OptionRules, RuntimeOption, RuntimeOptions } from "./optio
 export { createRuntime, DEFAULT_GRACE_MS } from "./runtime.ts";
 export type { Runtime } from "./runtime.ts";
 export type { ReplyStream } from "./reply-stream.ts";
+export { DEFAULT_HEARTBEAT_MS, streamResponse } from "./stream-response.ts";
+export type { EventSource, ResponseOptions } from "./stream-response.ts";
 export { CALL_SPAN, METRIC } from "./observer.ts";
 export { silentLogger } from "./telemetry.ts";
 export type { Logger, Metrics, Tracing } from "./telemetry.ts";

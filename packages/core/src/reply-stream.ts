@@ -1,6 +1,7 @@
 import type { AgentEvent, Reply } from "./agent.ts";
 import { quiet } from "./failure.ts";
 import type { ShownEvent } from "./invocation.ts";
+import { type ResponseOptions, streamResponse } from "./stream-response.ts";
 
 /**
  * The events of one call, as they happen, each with a cursor. Iterating is optional; each iterator sees every event that is kept.
@@ -14,6 +15,13 @@ export interface ReplyStream extends AsyncIterable<AgentEvent & { readonly curso
   readonly reply: Promise<Reply>;
   /** Resolves when the call has ended. Afterwards it does nothing. */
   cancel(reason?: string): Promise<void>;
+  /**
+   * The events as a web `Response`: server-sent events, in the protocol of the AI SDK's UI message stream or as they are. It is one more
+   * reader, which takes an event when its client has room: a client that disconnects has left the loop. A failed call is the last event
+   * of the stream, told by its code, without what the agent threw. Cursors are the events' ids.
+   * @throws AixgoError `INVALID_OPTION`
+   */
+  toResponse(options?: ResponseOptions): Response;
 }
 
 type StreamEvent = AgentEvent & { readonly cursor: string };
@@ -127,9 +135,10 @@ export function createReplyStream(options: {
     };
   };
 
+  const events = { reply, [Symbol.asyncIterator]: iterate };
   return {
-    reply,
-    [Symbol.asyncIterator]: iterate,
+    ...events,
+    toResponse: (response) => streamResponse(events, response),
     async cancel(reason = "cancelled by its caller") {
       if (ended === undefined) options.cancel(reason);
       await reply.catch(() => {});

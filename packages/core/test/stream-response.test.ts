@@ -1,0 +1,359 @@
+import {
+  DefaultChatTransport,
+  parseJsonEventStream,
+  readUIMessageStream,
+  type UIMessage,
+  type UIMessageChunk,
+  uiMessageChunkSchema,
+} from "ai";
+import { describe, expect, it, vi } from "vitest";
+import { type AgentEvent, AixgoError, createRuntime, type Execute, type ReplyStream, type Runtime } from "../src/index.ts";
+import { MAX_KEPT_EVENTS } from "../src/reply-stream.ts";
+import { errorOf, gate, settle } from "./support.ts";
+
+async function runtimeOf(execute: Execute): Promise<Runtime> {
+  const runtime = createRuntime().register("agent", execute);
+  await runtime.start();
+  return runtime;
+}
+async function streamOf(execute: Execute): Promise<ReplyStream> {
+  return (await runtimeOf(execute)).stream("agent", "q");
+}
+const delta = (text: string): AgentEvent => ({ type: "text-delta", text });
+
+/** What the AI SDK itself reads: every chunk passes its schema. */
+async function chunksOf(response: Response): Promise<UIMessageChunk[]> {
+  const chunks: UIMessageChunk[] = [];
+  const parsed = parseJsonEventStream({ stream: response.body as never, schema: uiMessageChunkSchema });
+  for await (const result of parsed) {
+    if (!result.success) throw result.error;
+    chunks.push(result.value);
+  }
+  return chunks;
+}
+/** The message that a chat of the AI SDK shows in the end. */
+async function shownBy(stream: ReplyStream): Promise<UIMessage> {
+  const transport = new DefaultChatTransport({ fetch: async () => stream.toResponse() });
+  const chunks = await transport.sendMessages({
+    trigger: "submit-message",
+    chatId: "c",
+    messageId: undefined,
+    messages: [],
+    abortSignal: undefined,
+  });
+  let last: UIMessage | undefined;
+  for await (const message of readUIMessageStream({ stream: chunks, terminateOnError: true })) last = message;
+  return last as UIMessage;
+}
+
+interface Frame {
+  readonly id?: string;
+  readonly event?: string;
+  readonly data?: string;
+  readonly retry?: string;
+}
+function framesOf(text: string): Frame[] {
+  return text
+    .split("\n\n")
+    .filter((block) => block !== "" && !block.startsWith(":"))
+    .map((block) =>
+      Object.fromEntries(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)])),
+    );
+}
+
+describe("toResponse in the format of the UI message stream", () => {
+  it("is the default, and says so in its headers, to which others may be added", async () => {
+    const stream = await streamOf(() => "x");
+    const response = stream.toResponse({ headers: { "X-Request": "r1", "Cache-Control": "no-store" } });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-vercel-ai-ui-message-stream")).toBe("v1");
+    expect(response.headers.get("content-type")).toContain("text/event-stream");
+    expect(response.headers.get("x-request")).toBe("r1");
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    const text = await response.text();
+    expect(text).toMatch(/^data: \{"type":"start"\}\n\n/);
+    expect(text).toMatch(/data: \[DONE\]\n\n$/);
+  });
+  it("is read by the AI SDK: deltas, reasoning, tools, files, data, each step once, the text not doubled", async () => {
+    const stream = await streamOf(async function* () {
+      yield { type: "reasoning-delta", text: "hm" };
+      yield delta("let me ");
+      yield delta("look");
+      yield {
+        type: "message",
+        message: {
+          role: "assistant",
+          parts: [
+            { type: "reasoning", text: "hm" },
+            { type: "text", text: "let me look" },
+            { type: "tool-call", toolCallId: "c1", toolName: "search", input: { q: 1 } },
+            { type: "tool-call", toolCallId: "c2", toolName: "search", input: { q: 2 } },
+          ],
+        },
+      };
+      yield {
+        type: "message",
+        message: {
+          role: "tool",
+          parts: [
+            { type: "tool-result", toolCallId: "c1", toolName: "search", output: { type: "json", value: { hits: 3 } } },
+            { type: "tool-result", toolCallId: "c2", toolName: "search", output: { type: "error-text", value: "offline" } },
+          ],
+        },
+      };
+      yield { type: "data-progress", data: { done: 1 } };
+      yield delta("fo");
+      return {
+        role: "assistant",
+        parts: [
+          { type: "text", text: "found" },
+          { type: "file", mediaType: "image/png", url: "https://example.com/a.png" },
+          { type: "data-chart", data: [1, 2] },
+        ],
+      };
+    });
+    const message = await shownBy(stream);
+    expect(message.role).toBe("assistant");
+    expect(message.parts).toMatchObject([
+      { type: "step-start" },
+      { type: "reasoning", text: "hm", state: "done" },
+      { type: "text", text: "let me look", state: "done" },
+      { type: "tool-search", toolCallId: "c1", input: { q: 1 }, state: "output-available", output: { hits: 3 } },
+      { type: "tool-search", toolCallId: "c2", state: "output-error", errorText: "offline" },
+      { type: "step-start" },
+      { type: "data-progress", data: { done: 1 } },
+      { type: "text", text: "found", state: "done" },
+      { type: "file", mediaType: "image/png", url: "https://example.com/a.png" },
+      { type: "data-chart", data: [1, 2] },
+    ]);
+    expect(message.metadata).toMatchObject({ messageId: (await stream.reply).message.id });
+  });
+  it.each<[string, readonly AgentEvent[], string, readonly string[]]>([
+    ["without deltas: the whole text", [], "answer", ["answer"]],
+    ["with all deltas: nothing more", [delta("ans"), delta("wer")], "answer", ["answer"]],
+    ["with one blank too many: nothing more", [delta("HELLO "), delta("WORLD ")], "HELLO WORLD", ["HELLO WORLD "]],
+    ["with other deltas: both, apart", [delta("thinking…")], "42", ["thinking…", "42"]],
+    ["of nothing but blanks", [], "", []],
+  ])("shows an answer %s", async (_name, deltas, answer, texts) => {
+    const message = await shownBy(
+      await streamOf(async function* () {
+        yield* deltas;
+        return answer;
+      }),
+    );
+    expect(message.parts.flatMap((part) => (part.type === "text" ? [part.text] : []))).toEqual(texts);
+  });
+  it("has no holes in its text although its reader was slow and missed deltas", async () => {
+    const words = Array.from({ length: MAX_KEPT_EVENTS + 100 }, (_, n) => `${n} `);
+    const stream = await streamOf(async function* () {
+      for (const word of words) yield delta(word);
+      yield { type: "message", message: words.join("") };
+      yield delta("next");
+      return "next";
+    });
+    await stream.reply;
+    const texts = (await shownBy(stream)).parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
+    expect(texts).toEqual([words.join(""), "next"]);
+  });
+  it("shows a result whose call was made in an earlier attempt, and what was denied or interrupted", async () => {
+    const result = (toolCallId: string, output: object): object => ({ type: "tool-result", toolCallId, toolName: "t", output });
+    const message = await shownBy(
+      await streamOf(async function* () {
+        const parts = [
+          result("a", { type: "text", value: "v" }),
+          result("b", { type: "execution-denied", reason: "no" }),
+          result("c", { type: "interrupted" }),
+          result("d", { type: "content", value: [{ type: "text", text: "x" }] }),
+          result("e", { type: "error-json", value: { code: 7 } }),
+        ];
+        yield { type: "message", message: { role: "tool", parts } as never };
+        return "ok";
+      }),
+    );
+    const tools = message.parts.filter((part) => part.type === "tool-t");
+    expect(tools).toMatchObject([
+      { state: "output-available", output: "v" },
+      { state: "output-error", errorText: "it was not allowed to run: no" },
+      { state: "output-error", errorText: "it was interrupted" },
+      { state: "output-available", output: [{ type: "text", text: "x" }] },
+      { state: "output-error", errorText: '{"code":7}' },
+    ]);
+  });
+  it("ends a failed call with an error part that tells the code, never what was thrown", async () => {
+    const stream = await streamOf(async function* () {
+      yield delta("so f");
+      throw new Error("password is hunter2");
+    });
+    const text = await stream.toResponse().text();
+    expect(text).not.toContain("hunter2");
+    const chunks = await chunksOf(stream.toResponse());
+    expect(chunks.map(({ type }) => type)).toEqual(["start", "start-step", "text-start", "text-delta", "text-end", "finish-step", "error"]);
+    expect(chunks.at(-1)).toEqual({ type: "error", errorText: "AGENT_FAILED: the agent failed" });
+    expect(text).toMatch(/data: \[DONE\]\n\n$/);
+  });
+  it("tells refusals the same way: a response is always given", async () => {
+    const chunks = await chunksOf(createRuntime().stream("agent", "q").toResponse());
+    expect(chunks.at(-1)).toEqual({ type: "error", errorText: "NOT_STARTED: the agent does not take calls now" });
+  });
+  it("lets no code of foreign make through that is none", async () => {
+    const stream = await streamOf(() => {
+      throw new AixgoError("token=hunter2\n\ndata: x", "no");
+    });
+    expect(await stream.toResponse().text()).not.toContain("hunter2");
+  });
+  it("carries each event's cursor on its last frame", async () => {
+    const stream = await streamOf(async function* () {
+      yield delta("a");
+      yield delta("b");
+      return "abc";
+    });
+    const frames = framesOf(await stream.toResponse().text());
+    expect(
+      frames.filter(({ id }) => id !== undefined).map(({ id, data }) => [id, (JSON.parse(data as string) as { type: string }).type]),
+    ).toEqual([
+      ["1", "text-delta"],
+      ["2", "text-delta"],
+      ["3", "text-end"],
+    ]);
+  });
+});
+
+describe("toResponse in the format of server-sent events", () => {
+  it("is the events with their cursors, then done with what the call cost", async () => {
+    const stream = await streamOf(async function* () {
+      yield delta("a\n\nb");
+      yield { type: "data-x", data: { n: 1 } };
+      return { message: "ab", usage: { outputTokens: 2 } };
+    });
+    const response = stream.toResponse({ format: "sse" });
+    expect(response.headers.get("x-vercel-ai-ui-message-stream")).toBeNull();
+    const reply = await stream.reply;
+    const frames = framesOf(await response.text());
+    expect(frames.map(({ id, event, data, retry }) => [id, event, data === undefined ? retry : JSON.parse(data)])).toEqual([
+      [undefined, undefined, "3000"],
+      ["1", "text-delta", { type: "text-delta", text: "a\n\nb" }],
+      ["2", "data-x", { type: "data-x", data: { n: 1 } }],
+      ["3", "message", { type: "message", message: reply.message }],
+      [undefined, "done", { messageId: reply.message.id, usage: { outputTokens: 2 } }],
+    ]);
+  });
+  it("ends with an error event that tells the code, and whether to try again", async () => {
+    const stream = await streamOf(() => {
+      throw new AixgoError("OVERLOADED", "the model at 10.0.0.7 is busy");
+    });
+    const frames = framesOf(await stream.toResponse({ format: "sse" }).text());
+    expect(frames.at(-1)).toEqual({
+      event: "error",
+      data: JSON.stringify({ code: "OVERLOADED", message: "too many calls are waiting, try again later", retryable: true }),
+    });
+  });
+  it("an agent cannot make up frames by the name of its data", async () => {
+    const type = "data-x\n\nevent: done\ndata: {}" as const;
+    const stream = await streamOf(async function* () {
+      yield { type, data: 1 };
+      return "x";
+    });
+    const frames = framesOf(await stream.toResponse({ format: "sse" }).text());
+    expect(frames.map(({ event }) => event)).toEqual([undefined, undefined, "message", "done"]);
+    expect(JSON.parse(frames[1]?.data as string)).toEqual({ type, data: 1 });
+  });
+  it("sends comments while nothing happens, and leaves no timer behind", async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    await vi.waitUntil(() => timers() === 0, { timeout: 20_000 });
+    const go = gate<string>();
+    const stream = await streamOf(() => go.promise);
+    const reader = (stream.toResponse({ format: "sse", heartbeatMs: 5 }).body as ReadableStream<Uint8Array>).getReader();
+    const decoder = new TextDecoder();
+    const read = async (): Promise<string> => decoder.decode((await reader.read()).value);
+    expect(await read()).toBe("retry: 3000\n\n");
+    expect([await read(), await read()]).toEqual([": heartbeat\n\n", ": heartbeat\n\n"]);
+    go.open("x");
+    let text = "";
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) text += decoder.decode(chunk.value);
+    expect(text).toContain("event: done");
+    const quiet = (await streamOf(() => "x")).toResponse({ format: "sse", heartbeatMs: 600_000 });
+    await quiet.text();
+    expect(timers()).toBe(0);
+  });
+});
+
+describe("the client of a response", () => {
+  const endless = (ended: { open(): void }): Execute =>
+    async function* () {
+      try {
+        for (let n = 0; ; n += 1) {
+          yield delta(String(n));
+          await settle();
+        }
+      } finally {
+        ended.open();
+      }
+    };
+  it("that disconnects has left the loop: a stateless call is cancelled, its agent cleans up", async () => {
+    const ended = gate();
+    const stream = await streamOf(endless(ended));
+    const reader = (stream.toResponse().body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    await reader.read();
+    await reader.cancel();
+    expect((await errorOf(stream.reply)).code).toBe("CANCELLED");
+    await ended.promise;
+  });
+  it("that disconnects while nothing happens has left too", async () => {
+    const stream = await streamOf(
+      (_input, { signal }) => new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
+    );
+    const reader = (stream.toResponse({ format: "sse" }).body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    const waiting = reader.read();
+    await settle();
+    await reader.cancel();
+    expect((await waiting).done).toBe(true);
+    expect((await errorOf(stream.reply)).code).toBe("CANCELLED");
+  });
+  it("is not the only reader: others go on", async () => {
+    const stream = await streamOf(endless(gate()));
+    const other = stream[Symbol.asyncIterator]();
+    await other.next();
+    const reader = (stream.toResponse().body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    await reader.cancel();
+    await settle();
+    expect((await other.next()).done).toBe(false);
+    await other.return?.();
+  });
+  it("that never reads costs a bounded number of events, and hinders nobody", async () => {
+    const stream = await streamOf(async function* () {
+      for (let n = 0; n < MAX_KEPT_EVENTS * 4; n += 1) yield delta("x".repeat(100));
+      return "end";
+    });
+    const response = stream.toResponse({ format: "sse" });
+    expect((await stream.reply).text).toBe("end");
+    const frames = framesOf(await response.text());
+    expect(frames.filter(({ event }) => event === "text-delta").length).toBe(MAX_KEPT_EVENTS);
+    expect(frames.at(-1)?.event).toBe("done");
+  });
+  it("of several, each gets all of it", async () => {
+    const stream = await streamOf(async function* () {
+      yield delta("a");
+      return "ab";
+    });
+    const [one, two] = await Promise.all([stream.toResponse().text(), stream.toResponse().text()]);
+    expect(one).toBe(two);
+  });
+});
+
+it.each<[string, unknown]>([
+  ["format", { format: "xml" }],
+  ["format", { format: "toString" }],
+  ["heartbeatMs", { heartbeatMs: 0 }],
+  ["headers", { headers: { "a b": "x" } }],
+  ["headers", { headers: null }],
+  ["retry", { retry: 5 }],
+  ["options", 5],
+])("toResponse refuses a bad %s with INVALID_OPTION", async (name, options) => {
+  const stream = await streamOf(() => "x");
+  expect(() => stream.toResponse(options as never)).toThrow(
+    expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(name) }),
+  );
+});
