@@ -24,3 +24,8 @@ export function checkAgentName(name: unknown): asserts name is string {
     );
   }
 }
+
+/** A name as a caller gave it, for messages: short, on one line. */
+export function shownName(name: unknown): string {
+  return typeof name === "string" ? JSON.stringify(name.length > 128 ? `${name.slice(0, 128)}…` : name) : `of type ${typeof name}`;
+}

@@ -10,8 +10,9 @@ type WellFormed = { isWellFormed(): boolean };
 
 const MAX_KEY_LENGTH = 512;
 
+const SIGNAL: Rule = (value) => (isSignal(value) ? undefined : "an AbortSignal");
 const CALL: { readonly [key: string]: Rule } = {
-  signal: (value) => (isSignal(value) ? undefined : "an AbortSignal"),
+  signal: SIGNAL,
   timeoutMs: expectMs,
   principal: (value) =>
     isPrincipal(value) ? undefined : "an object with a string id, and optionally a string tenantId and an array of string roles",
@@ -27,9 +28,32 @@ const NESTED: { readonly [key: string]: Rule } = {
   history: (value) => (typeof value === "boolean" ? undefined : "true or false"),
 };
 
+/** Mail has no principal: what a receiver must know of its sender belongs into the message. */
+export interface SendOptions {
+  readonly signal?: AbortSignal;
+  /** Longest wait for room, in milliseconds; can only shorten the runtime's `sendTimeoutMs`. */
+  readonly timeoutMs?: number;
+}
+export interface ReceiveOptions {
+  /** Ends the loop, as a stop of the runtime does: without an error. */
+  readonly signal?: AbortSignal;
+}
+
+const SEND: { readonly [key: string]: Rule } = { signal: SIGNAL, timeoutMs: expectMs };
+const SIGNAL_ONLY: { readonly [key: string]: Rule } = { signal: SIGNAL };
+
 /** The options themselves, or none. Throws `INVALID_OPTION` with the name of what is unknown or does not fit. */
-export function checkCallOptions(options: CallOptions | undefined): CallOptions {
-  return check("call", options, CALL);
+export function checkCallOptions(options: CallOptions | undefined, of: string = "call"): CallOptions {
+  return check(of, options, CALL);
+}
+
+export function checkSendOptions(of: string, options: SendOptions | undefined): SendOptions {
+  return check(of, options, SEND);
+}
+
+/** Options of `receive`, `start` and `startPhased`. */
+export function checkSignalOption(of: string, options: ReceiveOptions | undefined): AbortSignal | undefined {
+  return check(of, options, SIGNAL_ONLY).signal;
 }
 
 export function checkTurnOptions(options: TurnOptions | undefined): TurnOptions {

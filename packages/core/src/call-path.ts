@@ -4,12 +4,12 @@ import { checkCallOptions, checkNestedOptions, checkTurnOptions, type NestedOpti
 import { Cancellation } from "./cancellation.ts";
 import { AixgoError, isAixgoError } from "./errors.ts";
 import { execute } from "./execution.ts";
-import { agentError } from "./failure.ts";
 import { currentFrame } from "./frame.ts";
 import type { Invocation } from "./invocation.ts";
 import { completeMessage, type MessageInput, textOf } from "./message.ts";
 import { toMessage } from "./message-check.ts";
 import { METRIC } from "./observer.ts";
+import { askReady } from "./readiness.ts";
 import type { Registration } from "./registration.ts";
 import { createStake } from "./stake.ts";
 import { answerInTurn } from "./turn-call.ts";
@@ -121,18 +121,6 @@ function checkSession(site: CallSite, sessionId: unknown): void {
 }
 
 async function checkReady(registration: Registration, cancellation: Cancellation, timeoutMs: number | undefined): Promise<void> {
-  const { name, source } = registration;
-  let ready: unknown;
-  const bound = new Cancellation();
-  try {
-    bound.within(cancellation);
-    if (timeoutMs !== undefined) bound.expireAfter(timeoutMs, `agent "${name}" did not say within ${timeoutMs} ms whether it is ready`);
-    const asked = source.ready?.();
-    ready = typeof asked === "object" && asked !== null ? await bound.race(asked) : asked;
-  } catch (error) {
-    throw agentError(name, error);
-  } finally {
-    bound.release();
-  }
-  if (ready !== true) throw new AixgoError("NOT_STARTED", `agent "${name}" is not ready: call again later`, { retryable: true });
+  if (await askReady(registration, cancellation, timeoutMs)) return;
+  throw new AixgoError("NOT_STARTED", `agent "${registration.name}" is not ready: call again later`, { retryable: true });
 }

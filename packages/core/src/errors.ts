@@ -15,6 +15,7 @@ export type ErrorCode =
   | "TIMEOUT"
   | "CANCELLED"
   | "OVERLOADED"
+  | "BROADCAST_INCOMPLETE"
   | "SESSION_NOT_FOUND"
   | "SESSION_DELETED"
   | "SESSION_BUSY"

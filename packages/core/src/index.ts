@@ -34,6 +34,8 @@ export type {
 export type { OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
 export {
   DEFAULT_AGENT_START_TIMEOUT_MS,
+  DEFAULT_MAILBOX_CAPACITY,
+  DEFAULT_SEND_TIMEOUT_MS,
   expectCount,
   expectMethods,
   expectMs,
@@ -41,8 +43,10 @@ export {
   RUNTIME_OPTION_RULES,
   withAgentStartTimeout,
   withLogger,
+  withMailboxCapacity,
   withMaxConcurrentCalls,
   withMetrics,
+  withSendTimeout,
   withSessionManager,
   withTimeout,
   withTracing,
@@ -53,6 +57,12 @@ export type { Runtime } from "./runtime.ts";
 export type { ReplyStream } from "./reply-stream.ts";
 export { DEFAULT_HEARTBEAT_MS, streamResponse } from "./stream-response.ts";
 export type { EventSource, ResponseOptions } from "./stream-response.ts";
+export type { ReceiveOptions, SendOptions } from "./call-options.ts";
+export { MAX_WAITING_SENDS } from "./mailbox.ts";
+export type { MailboxStats } from "./mailbox.ts";
+export type { Dependencies } from "./phases.ts";
+export { DEFAULT_HEALTH_TIMEOUT_MS } from "./health.ts";
+export type { AgentHealth, RuntimeHealth } from "./health.ts";
 export { CALL_SPAN, METRIC } from "./observer.ts";
 export { silentLogger } from "./telemetry.ts";
 export type { Logger, Metrics, Tracing } from "./telemetry.ts";

@@ -2,12 +2,15 @@ import { textOfError } from "./failure.ts";
 import type { Json } from "./message.ts";
 import type { Logger, Metrics, Tracing } from "./telemetry.ts";
 
-/** Names of what the runtime measures. Labels: `agent` (`(unknown)` if there is none of that name), `kind`, `outcome`. */
+/** Names of what the runtime measures. Labels of calls: `agent` (`(unknown)` if there is none of that name), `kind`, `outcome`; of mail: `agent`, `outcome`. */
 export const METRIC: {
   readonly count: "aixgo.call.count";
   readonly durationMs: "aixgo.call.duration_ms";
   readonly active: "aixgo.call.active";
   readonly abandoned: "aixgo.call.abandoned";
+  readonly mailSent: "aixgo.mail.sent";
+  readonly mailReceived: "aixgo.mail.received";
+  readonly mailDropped: "aixgo.mail.dropped";
 } = {
   /** Calls that were answered, refused ones included; `outcome` is `ok` or the error's code. */
   count: "aixgo.call.count",
@@ -17,11 +20,17 @@ export const METRIC: {
   active: "aixgo.call.active",
   /** Agents that went on working after their caller was answered. */
   abandoned: "aixgo.call.abandoned",
+  /** Messages to mailboxes, refused ones included; `outcome` is `ok` or the error's code. */
+  mailSent: "aixgo.mail.sent",
+  /** Messages that a receiver was given. */
+  mailReceived: "aixgo.mail.received",
+  /** Messages that were taken in, and that nobody had received when the agent was unregistered or the runtime stopped. */
+  mailDropped: "aixgo.mail.dropped",
 };
 
 export const CALL_SPAN = "aixgo.call";
 
-export type CallKind = "call" | "stream" | "session" | "session-stream" | "nested";
+export type CallKind = "call" | "stream" | "parallel" | "session" | "session-stream" | "nested";
 
 /** Telemetry that cannot break a call: what a logger, metrics or tracing library throws stays there. */
 export interface Observer {

@@ -13,7 +13,11 @@ export interface RuntimeOptions {
   readonly timeoutMs?: number;
   /** Calls that run at once; nested calls share their caller's slot. Others wait. @default unlimited */
   readonly maxConcurrentCalls?: number;
-  /** Longest time of one agent's `start`, in milliseconds. @default 30000 */
+  /** Messages that the mailbox of one agent holds. @default 100 */
+  readonly mailboxCapacity?: number;
+  /** Longest time that `send` and `broadcast` wait for room in a mailbox, in milliseconds. @default 5000 */
+  readonly sendTimeoutMs?: number;
+  /** Longest time of one agent's `start`, in milliseconds; with `startPhased` until it is ready. @default 30000 */
   readonly agentStartTimeoutMs?: number;
 }
 
@@ -29,6 +33,8 @@ export type OptionRules<O> = { readonly [K in keyof Required<O>]: (value: unknow
 const MAX_TIMER_MS = 2_147_483_647;
 
 export const DEFAULT_AGENT_START_TIMEOUT_MS = 30_000;
+export const DEFAULT_MAILBOX_CAPACITY = 100;
+export const DEFAULT_SEND_TIMEOUT_MS = 5_000;
 
 /** For an option that is a time: more than 0 and at most 2147483647 milliseconds. */
 export function expectMs(value: unknown): string | undefined {
@@ -58,6 +64,8 @@ export const RUNTIME_OPTION_RULES: OptionRules<RuntimeOptions> = {
   logger: expectMethods("debug", "info", "warn", "error"),
   timeoutMs: expectMs,
   maxConcurrentCalls: expectCount,
+  mailboxCapacity: expectCount,
+  sendTimeoutMs: expectMs,
   agentStartTimeoutMs: expectMs,
 };
 
@@ -119,4 +127,12 @@ export function withMaxConcurrentCalls(maxConcurrentCalls: number): RuntimeOptio
 
 export function withAgentStartTimeout(agentStartTimeoutMs: number): RuntimeOption {
   return (options) => ({ ...options, agentStartTimeoutMs });
+}
+
+export function withMailboxCapacity(mailboxCapacity: number): RuntimeOption {
+  return (options) => ({ ...options, mailboxCapacity });
+}
+
+export function withSendTimeout(sendTimeoutMs: number): RuntimeOption {
+  return (options) => ({ ...options, sendTimeoutMs });
 }

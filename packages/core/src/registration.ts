@@ -20,6 +20,8 @@ export interface Registration {
   readonly calls: Tally;
   /** True: no start is needed. */
   readonly running: boolean;
+  /** A start is under way. */
+  readonly starting: boolean;
   /** Starts the agent unless it runs; concurrent callers share one start, and a failed one is tried again by the next. */
   ensureStarted(): Promise<void>;
   /** Aborts a start under way, stops the agent if it ran. Never rejects: what `stop` throws is logged. */
@@ -67,6 +69,9 @@ export function createRegistration(
     calls: createTally(),
     get running() {
       return running;
+    },
+    get starting() {
+      return starting !== undefined;
     },
     ensureStarted() {
       if (running) return Promise.resolve();

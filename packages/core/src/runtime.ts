@@ -1,14 +1,29 @@
 import type { Agent, CallOptions, Execute, Reply, TurnOptions } from "./agent.ts";
+import { shownName } from "./agent-name.ts";
+import { checkSignalOption, type ReceiveOptions, type SendOptions } from "./call-options.ts";
 import { callNested, performCall } from "./call-path.ts";
 import type { CallRequest, CallSite } from "./call.ts";
 import { Cancellation } from "./cancellation.ts";
 import { AixgoError } from "./errors.ts";
-import { quiet } from "./failure.ts";
-import { currentFrame, isWithin } from "./frame.ts";
+import { DEFAULT_HEALTH_TIMEOUT_MS, type RuntimeHealth } from "./health.ts";
+import { createLifecycle } from "./lifecycle.ts";
 import { createLimiter } from "./limiter.ts";
-import type { MessageInput } from "./message.ts";
+import type { MailboxStats } from "./mailbox.ts";
+import { createMailboxes } from "./mailboxes.ts";
+import type { Message, MessageInput } from "./message.ts";
 import { createObserver } from "./observer.ts";
-import { DEFAULT_AGENT_START_TIMEOUT_MS, type Option, resolveOptions, RUNTIME_OPTION_RULES, type RuntimeOptions } from "./options.ts";
+import {
+  DEFAULT_AGENT_START_TIMEOUT_MS,
+  DEFAULT_MAILBOX_CAPACITY,
+  DEFAULT_SEND_TIMEOUT_MS,
+  expectMs,
+  type Option,
+  resolveOptions,
+  RUNTIME_OPTION_RULES,
+  type RuntimeOptions,
+} from "./options.ts";
+import { callParallel } from "./parallel.ts";
+import { type Dependencies, planPhases } from "./phases.ts";
 import { createRegistration, type Registration } from "./registration.ts";
 import { createReplyStream, type ReplyStream } from "./reply-stream.ts";
 import { createTally } from "./tally.ts";
@@ -30,20 +45,55 @@ export interface Runtime extends AsyncDisposable {
    * @default graceMs 10000
    */
   stop(options?: { readonly graceMs?: number }): Promise<void>;
+  /**
+   * As `start`, phase after phase: an agent's `start` is called when all that `dependencies` says it needs are started and `ready`.
+   * Agents that it does not name start in the first phase. Calls and mail to an agent are admitted from the end of its phase.
+   *
+   * If one fails, or is not ready within `agentStartTimeoutMs`, those that were started are stopped, the last phase first, and it
+   * rejects with the agent's name. The signal given to an agent's `start` aborts when the agent stops, never when a phase ends.
+   * While a start is under way it waits for that one; when the runtime is started it resolves at once.
+   * @throws AixgoError `INVALID_INPUT` for a cycle (`a → b → a`) or self-dependency, `AGENT_NOT_FOUND` for an unknown name; then nothing is started
+   */
+  startPhased(dependencies: Dependencies, options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** What an operator wants to know: each agent by name. Asks every agent's `ready`, each for `timeoutMs` (default 1000) at most. */
+  health(options?: { readonly timeoutMs?: number }): Promise<RuntimeHealth>;
   call(agent: string, input: MessageInput, options?: CallOptions): Promise<Reply>;
   stream(agent: string, input: MessageInput, options?: CallOptions): ReplyStream;
+  /**
+   * One message to several agents at once: what became of each, by name. Every call has the limits of `call`; `signal` ends them all, and
+   * `timeoutMs` is the time of all, waiting for slots included. Without agents it resolves with `{}`.
+   * @throws AixgoError `INVALID_INPUT` if an agent is named twice, `INVALID_OPTION`, `NOT_STARTED`; anything else is in the outcomes
+   */
+  callParallel(agents: readonly string[], input: MessageInput, options?: CallOptions): Promise<Record<string, PromiseSettledResult<Reply>>>;
   callWithSession(agent: string, input: MessageInput, sessionId: string, options?: TurnOptions): Promise<Reply>;
   streamWithSession(agent: string, input: MessageInput, sessionId: string, options?: TurnOptions): ReplyStream;
   /** Stops the session's running turn, in whatever process it runs. False: none runs. */
   cancelTurn(sessionId: string, options?: { readonly turnId?: string; readonly reason?: string }): Promise<boolean>;
+  /**
+   * Puts a message into the agent's mailbox; resolves when it lies there. Waits for room up to `sendTimeoutMs`, in order.
+   * @throws AixgoError `TIMEOUT` without room in time, `OVERLOADED` when 4096 sends wait already, `AGENT_NOT_FOUND` also if the agent is
+   * unregistered meanwhile, `NOT_STARTED` also if the runtime stops meanwhile; in each case nothing was sent
+   */
+  send(agent: string, input: MessageInput, options?: SendOptions): Promise<void>;
+  /**
+   * `send` to every agent that is registered now, the caller's own included, as one message.
+   * @throws AixgoError `BROADCAST_INCOMPLETE` when some did not get it: `details.failed` names them with their codes, `cause` is an
+   * `AggregateError` of their errors. All others have it.
+   */
+  broadcast(input: MessageInput, options?: SendOptions): Promise<void>;
+  /**
+   * The agent's mail, in order. Each message goes to exactly one of the loops that read it, and is gone then: what must survive belongs
+   * into a session. The loop ends when `signal` aborts; and when the agent is unregistered or the runtime stops, after what is left was
+   * received. Mail that no loop is there to take is dropped then. May be called before `start`.
+   * @throws AixgoError `AGENT_NOT_FOUND`, `INVALID_OPTION`, from the first `next`
+   */
+  receive(agent: string, options?: ReceiveOptions): AsyncIterable<Message>;
+  /** @throws AixgoError `AGENT_NOT_FOUND` */
+  mailboxStats(agent: string): MailboxStats;
 }
 
 export const DEFAULT_GRACE_MS = 10_000;
-/** How long `stop` waits, after the abort, for agents that do not heed it. */
-const ABORT_WAIT_MS = 5_000;
 const MAX_GRACE_MS = 2_147_483_647;
-
-type State = "idle" | "starting" | "started" | "stopping" | "aborting";
 
 /**
  * A runtime that runs agents in this process. Nothing happens before `start`.
@@ -55,71 +105,39 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
   const startTimeoutMs = options.agentStartTimeoutMs ?? DEFAULT_AGENT_START_TIMEOUT_MS;
   const observer = createObserver(options.logger ?? silentLogger, options.metrics, options.tracing);
   const agents = new Map<string, Registration>();
-  let state: State = "idle";
-  let starting: { readonly done: Promise<void>; readonly bound: Cancellation } | undefined;
-  let stopping: Promise<void> | undefined;
+  const limiter = options.maxConcurrentCalls === undefined ? undefined : createLimiter(options.maxConcurrentCalls);
+  const active = new Set<Cancellation>();
+  const inFlight = createTally();
 
+  const mail = createMailboxes({
+    observer,
+    limiter,
+    agents,
+    capacity: options.mailboxCapacity ?? DEFAULT_MAILBOX_CAPACITY,
+    sendTimeoutMs: options.sendTimeoutMs ?? DEFAULT_SEND_TIMEOUT_MS,
+    admit: (operation, agent) => life.admit(`${operation} to agent`, agent, false),
+    checkOpen: (operation) => life.checkOpen(operation),
+  });
+  const life = createLifecycle({
+    observer,
+    startTimeoutMs,
+    agents,
+    active,
+    inFlight,
+    closeMail: () => mail.closeAll(),
+    reopenMail: () => mail.reopen(),
+  });
   const site: CallSite = {
     runtime: agents,
     observer,
     sessions: options.sessions,
-    limiter: options.maxConcurrentCalls === undefined ? undefined : createLimiter(options.maxConcurrentCalls),
+    limiter,
     timeoutMs: options.timeoutMs,
-    active: new Set(),
-    inFlight: createTally(),
-    admit(agent, nested) {
-      // What a running call needs is let in while the runtime waits for that call to end.
-      const admitted = state === "started" || (state === "stopping" && (nested || isWithin(currentFrame(), agents)));
-      if (!admitted)
-        throw new AixgoError(
-          "NOT_STARTED",
-          `the call of agent ${shown(agent)} was refused: the runtime is ${state === "idle" ? "not started" : state}`,
-        );
-      const registration = agents.get(agent);
-      if (registration === undefined) throw new AixgoError("AGENT_NOT_FOUND", `there is no agent ${shown(agent)}`);
-      return registration;
-    },
+    active,
+    inFlight,
+    admit: (agent, nested) => life.admit("the call of agent", agent, nested),
     callNested: (parent, agent, input, nested) => callNested(site, parent, agent, input, nested),
     knows: (agent) => agents.has(agent),
-  };
-
-  const startAll = async (bound: Cancellation): Promise<void> => {
-    const registrations = [...agents.values()];
-    const start = async (registration: Registration): Promise<void> => {
-      try {
-        await registration.ensureStarted();
-      } catch (error) {
-        // Unregistered meanwhile: its start was stopped with it.
-        if (agents.get(registration.name) === registration) throw error;
-      }
-    };
-    try {
-      bound.throwIfCancelled();
-      await bound.race(Promise.all(registrations.map(start)));
-      bound.throwIfCancelled();
-      state = "started";
-    } catch (error) {
-      await Promise.all([...agents.values()].map((registration) => registration.stop()));
-      state = "idle";
-      throw error;
-    } finally {
-      bound.release();
-      starting = undefined;
-    }
-  };
-
-  const shutDown = async (graceMs: number): Promise<void> => {
-    state = "stopping";
-    if (!(await site.inFlight.idleWithin(graceMs))) {
-      state = "aborting";
-      for (const call of site.active) call.cancel(new AixgoError("CANCELLED", "the call was cancelled: the runtime stops"));
-      if (!(await site.inFlight.idleWithin(ABORT_WAIT_MS)))
-        observer.logger.warn({}, "the runtime stops although an agent ignores that its call was cancelled");
-    }
-    state = "aborting";
-    await Promise.all([...agents.values()].map((registration) => registration.stop()));
-    state = "idle";
-    stopping = undefined;
   };
 
   const perform = (request: CallRequest): Promise<Reply> => performCall(site, request);
@@ -129,7 +147,7 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
     return createReplyStream({
       body: (show) => perform({ ...request, cancellation, show }),
       cancel: (reason) =>
-        cancellation.cancel(new AixgoError("CANCELLED", `the call of agent ${shown(request.agent)} was cancelled: ${reason}`)),
+        cancellation.cancel(new AixgoError("CANCELLED", `the call of agent ${shownName(request.agent)} was cancelled: ${reason}`)),
       leavingCancels: request.sessionId === undefined,
     });
   };
@@ -145,42 +163,38 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
       const registration = agents.get(name);
       if (registration === undefined) return false;
       agents.delete(name);
+      mail.close(name);
       if (registration.calls.count === 0) {
         await registration.stop();
         return true;
       }
       // `stop` of the runtime waits for this one as well.
-      site.inFlight.begin();
-      registration.calls.whenIdle(() => void registration.stop().finally(() => site.inFlight.end()));
+      inFlight.begin();
+      registration.calls.whenIdle(() => void registration.stop().finally(() => inFlight.end()));
       return true;
     },
     get: (name) => agents.get(name)?.agent,
     list: () => [...agents.keys()],
-    async start({ signal } = {}) {
-      if (stopping !== undefined) await stopping;
-      if (state === "started") return;
-      if (starting === undefined) {
-        const bound = new Cancellation();
-        if (signal !== undefined) bound.follow(signal, "the start of the runtime");
-        state = "starting";
-        // In a tick of its own: an agent whose start calls back finds the runtime starting.
-        starting = { bound, done: quiet(Promise.resolve().then(() => startAll(bound))) };
-      }
-      return starting.done;
+    start: async (startOptions) => life.start(checkSignalOption("start", startOptions)),
+    async startPhased(dependencies, startOptions) {
+      const signal = checkSignalOption("startPhased", startOptions);
+      return life.start(signal, planPhases(dependencies, [...agents.keys()]));
     },
     async stop({ graceMs = DEFAULT_GRACE_MS } = {}) {
       if (typeof graceMs !== "number" || !(graceMs >= 0 && graceMs <= MAX_GRACE_MS)) {
         throw new AixgoError("INVALID_OPTION", `stop: the option "graceMs" must be a number of milliseconds from 0 to ${MAX_GRACE_MS}`);
       }
-      if (starting !== undefined) {
-        starting.bound.cancel(new AixgoError("CANCELLED", "the start of the runtime was cancelled: it was stopped"));
-        await starting.done.catch(() => {});
-      }
-      if (state === "started") stopping = shutDown(graceMs);
-      await stopping;
+      await life.stop(graceMs);
+    },
+    async health({ timeoutMs = DEFAULT_HEALTH_TIMEOUT_MS } = {}) {
+      const expected = expectMs(timeoutMs);
+      if (expected !== undefined) throw new AixgoError("INVALID_OPTION", `health: the option "timeoutMs" must be ${expected}`);
+      return life.health(timeoutMs);
     },
     call: (agent, input, callOptions) => perform({ kind: "call", agent, input, options: callOptions, cancellation: new Cancellation() }),
     stream: (agent, input, callOptions) => stream({ kind: "stream", agent, input, options: callOptions }),
+    callParallel: (names, input, callOptions) =>
+      callParallel({ perform, checkOpen: (operation) => life.checkOpen(operation) }, names, input, callOptions),
     callWithSession: (agent, input, sessionId, turnOptions) =>
       perform({ kind: "session", agent, input, options: turnOptions, sessionId: sessionId ?? "", cancellation: new Cancellation() }),
     streamWithSession: (agent, input, sessionId, turnOptions) =>
@@ -190,12 +204,11 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
         throw new AixgoError("INVALID_OPTION", 'cancelTurn needs the option "sessions": createRuntime(withSessionManager(manager))');
       return options.sessions.cancelTurn(sessionId, cancelOptions);
     },
+    send: (agent, input, sendOptions) => mail.send(agent, input, sendOptions),
+    broadcast: (input, sendOptions) => mail.broadcast(input, sendOptions),
+    receive: (agent, receiveOptions) => mail.receive(agent, receiveOptions),
+    mailboxStats: (agent) => mail.stats(agent),
     [Symbol.asyncDispose]: () => runtime.stop(),
   };
   return runtime;
-}
-
-/** A name as the caller gave it: short, on one line. */
-function shown(name: unknown): string {
-  return typeof name === "string" ? JSON.stringify(name.length > 128 ? `${name.slice(0, 128)}…` : name) : `of type ${typeof name}`;
 }

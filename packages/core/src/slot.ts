@@ -10,8 +10,7 @@ export interface Slot {
   share(): boolean;
   end(): void;
   /**
-   * Lends the slot out while one of its calls waits for a session: whoever runs a turn of that session may be waiting for this very
-   * slot. What else shares the slot goes on meanwhile.
+   * Lends the slot out while one of its calls waits for a session or for mail: whoever brings it may be waiting for this very slot. What else shares the slot goes on meanwhile.
    */
   lend(): void;
   /** Resolves when the slot is held again; before all who wait for one. */
@@ -65,4 +64,16 @@ export function createSlot(limiter: Limiter): Slot {
       return regaining;
     },
   };
+}
+
+/** What `wait` brings, with the slot lent out meanwhile. `slot` has been shared for this; without one it is only `wait`. */
+export async function lendWhile<T>(slot: Slot | undefined, wait: () => Promise<T>): Promise<T> {
+  if (slot === undefined) return wait();
+  slot.lend();
+  try {
+    return await wait();
+  } finally {
+    await slot.regain();
+    slot.end();
+  }
 }

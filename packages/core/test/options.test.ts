@@ -12,8 +12,10 @@ import {
   silentLogger,
   withAgentStartTimeout,
   withLogger,
+  withMailboxCapacity,
   withMaxConcurrentCalls,
   withMetrics,
+  withSendTimeout,
   withSessionManager,
   withTimeout,
   withTracing,
@@ -44,8 +46,20 @@ describe("options", () => {
       withTimeout(1),
       withMaxConcurrentCalls(2),
       withAgentStartTimeout(3),
+      withMailboxCapacity(4),
+      withSendTimeout(5),
     );
-    expect(all).toEqual({ sessions, metrics, tracing, logger: silentLogger, timeoutMs: 1, maxConcurrentCalls: 2, agentStartTimeoutMs: 3 });
+    expect(all).toEqual({
+      sessions,
+      metrics,
+      tracing,
+      logger: silentLogger,
+      timeoutMs: 1,
+      maxConcurrentCalls: 2,
+      agentStartTimeoutMs: 3,
+      mailboxCapacity: 4,
+      sendTimeoutMs: 5,
+    });
     expect(Object.keys(all).sort()).toEqual(Object.keys(RUNTIME_OPTION_RULES).sort());
   });
   it("mixes objects and functions, left to right; undefined leaves what was said before", () => {
@@ -85,6 +99,8 @@ describe("options", () => {
     ["maxConcurrentCalls", 0],
     ["maxConcurrentCalls", 1.5],
     ["agentStartTimeoutMs", 0],
+    ["mailboxCapacity", 0],
+    ["sendTimeoutMs", Infinity],
     ["metrics", {}],
     ["tracing", 1],
     ["logger", { info() {} }],
