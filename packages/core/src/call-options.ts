@@ -40,6 +40,8 @@ export interface ReceiveOptions {
 }
 
 const SEND: { readonly [key: string]: Rule } = { signal: SIGNAL, timeoutMs: expectMs };
+const HEALTH: { readonly [key: string]: Rule } = { timeoutMs: expectMs };
+const STOP: { readonly [key: string]: Rule } = { graceMs: (value) => (value === 0 ? undefined : expectMs(value)) };
 const SIGNAL_ONLY: { readonly [key: string]: Rule } = { signal: SIGNAL };
 
 /** The options themselves, or none. Throws `INVALID_OPTION` with the name of what is unknown or does not fit. */
@@ -49,6 +51,16 @@ export function checkCallOptions(options: CallOptions | undefined, of: string = 
 
 export function checkSendOptions(of: string, options: SendOptions | undefined): SendOptions {
   return check(of, options, SEND);
+}
+
+/** Options of `stop`. */
+export function checkGrace(options: { readonly graceMs?: number } | undefined): number | undefined {
+  return check("stop", options, STOP).graceMs;
+}
+
+/** Options of `health`. */
+export function checkHealthTimeout(options: { readonly timeoutMs?: number } | undefined): number | undefined {
+  return check("health", options, HEALTH).timeoutMs;
 }
 
 /** Options of `receive`, `start` and `startPhased`. */

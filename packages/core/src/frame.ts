@@ -26,6 +26,11 @@ export function runInFrame<T>(frame: Frame, body: () => T): T {
   return current.run(frame, body);
 }
 
+/** For what outlives the call in which it happens to begin: it is part of no call. */
+export function runWithoutFrame<T>(body: () => T): T {
+  return current.getStore() === undefined ? body() : current.exit(body);
+}
+
 /** Sessions whose turns a call made in `frame` is part of, outermost first. */
 export function sessionsOf(frame: Frame | undefined): readonly string[] {
   const ids: string[] = [];

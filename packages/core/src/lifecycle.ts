@@ -100,7 +100,7 @@ export function createLifecycle(site: LifecycleSite): Lifecycle {
   const stopAgents = async (): Promise<void> => {
     const phased = new Set(begun.flat());
     const late = [...agents.keys()].filter((name) => !phased.has(name));
-    for (const phase of [late, ...begun.toReversed()]) await Promise.all(phase.map((name) => agents.get(name)?.stop()));
+    for (const phase of [late, ...begun.toReversed()]) await Promise.all(phase.flatMap((name) => agents.get(name)?.stop() ?? []));
     begun = [];
     opened.clear();
     state = "idle";

@@ -145,28 +145,37 @@ function reader(site: MailSite, open: () => Receiver, agent: string, options: Re
     receiver?.leave();
     signal?.removeEventListener("abort", leave);
   };
-  return {
-    async next() {
-      try {
-        if (receiver === undefined && !ended) {
-          signal = checkSignalOption("receive", options);
-          if (signal?.aborted === true) ended = true;
-          else {
-            receiver = open();
-            signal?.addEventListener("abort", leave, { once: true });
-          }
+  const step = async (): Promise<IteratorResult<Message>> => {
+    try {
+      if (receiver === undefined && !ended) {
+        signal = checkSignalOption("receive", options);
+        if (signal?.aborted === true) ended = true;
+        else {
+          receiver = open();
+          signal?.addEventListener("abort", leave, { once: true });
         }
-      } catch (error) {
-        ended = true;
-        throw error;
       }
-      if (ended || receiver === undefined) return { done: true, value: undefined };
-      const mail = receiver;
-      const message = mail.poll() ?? (await lendWhile(sharedSlot(currentFrame(), site.limiter), () => mail.wait()));
-      if (message !== undefined) return { done: false, value: message };
-      if (!ended) site.observer.logger.debug({ agent }, "a mailbox was closed: a receiver ends");
-      leave();
-      return { done: true, value: undefined };
+    } catch (error) {
+      ended = true;
+      throw error;
+    }
+    if (ended || receiver === undefined) return { done: true, value: undefined };
+    const mail = receiver;
+    const message = mail.poll() ?? (await lendWhile(sharedSlot(currentFrame(), site.limiter), () => mail.wait()));
+    if (message !== undefined) return { done: false, value: message };
+    if (!ended) site.observer.logger.debug({ agent }, "a mailbox was closed: a receiver ends");
+    leave();
+    return { done: true, value: undefined };
+  };
+  /** Calls of `next` are answered in their order, as those of a generator are. */
+  let last: Promise<unknown> | undefined;
+  return {
+    next() {
+      const result = last === undefined ? step() : last.then(step, step);
+      last = result;
+      const done = (): void => void (last = last === result ? undefined : last);
+      result.then(done, done);
+      return result;
     },
     return() {
       leave();

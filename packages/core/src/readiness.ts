@@ -1,5 +1,5 @@
 import { Cancellation } from "./cancellation.ts";
-import { AixgoError } from "./errors.ts";
+import type { AixgoError } from "./errors.ts";
 import { agentError } from "./failure.ts";
 import type { Registration } from "./registration.ts";
 

@@ -3,6 +3,7 @@ import { checkAgentName } from "./agent-name.ts";
 import { Cancellation } from "./cancellation.ts";
 import { AixgoError } from "./errors.ts";
 import { agentError, quiet, textOfError } from "./failure.ts";
+import { runWithoutFrame } from "./frame.ts";
 import { createTally, type Tally } from "./tally.ts";
 import type { Logger } from "./telemetry.ts";
 
@@ -50,8 +51,9 @@ export function createRegistration(
     bound.follow(own.signal, `the start of agent "${name}"`);
     bound.expireAfter(startTimeoutMs, `agent "${name}" did not start within ${startTimeoutMs} ms`);
     try {
-      // Inside an async function, so that a start that throws at once is a rejection as well.
-      await bound.race((async () => source.start?.(own.signal))());
+      // Inside an async function, so that a start that throws at once is a rejection as well. A late agent is started by somebody's
+      // call: the loops that it begins are not that call's work.
+      await bound.race(runWithoutFrame(async () => source.start?.(own.signal)));
       running = true;
     } catch (error) {
       own.abort(error);

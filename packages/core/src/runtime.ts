@@ -1,6 +1,6 @@
 import type { Agent, CallOptions, Execute, Reply, TurnOptions } from "./agent.ts";
 import { shownName } from "./agent-name.ts";
-import { checkSignalOption, type ReceiveOptions, type SendOptions } from "./call-options.ts";
+import { checkGrace, checkHealthTimeout, checkSignalOption, type ReceiveOptions, type SendOptions } from "./call-options.ts";
 import { callNested, performCall } from "./call-path.ts";
 import type { CallRequest, CallSite } from "./call.ts";
 import { Cancellation } from "./cancellation.ts";
@@ -16,7 +16,6 @@ import {
   DEFAULT_AGENT_START_TIMEOUT_MS,
   DEFAULT_MAILBOX_CAPACITY,
   DEFAULT_SEND_TIMEOUT_MS,
-  expectMs,
   type Option,
   resolveOptions,
   RUNTIME_OPTION_RULES,
@@ -93,7 +92,6 @@ export interface Runtime extends AsyncDisposable {
 }
 
 export const DEFAULT_GRACE_MS = 10_000;
-const MAX_GRACE_MS = 2_147_483_647;
 
 /**
  * A runtime that runs agents in this process. Nothing happens before `start`.
@@ -180,17 +178,8 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
       const signal = checkSignalOption("startPhased", startOptions);
       return life.start(signal, planPhases(dependencies, [...agents.keys()]));
     },
-    async stop({ graceMs = DEFAULT_GRACE_MS } = {}) {
-      if (typeof graceMs !== "number" || !(graceMs >= 0 && graceMs <= MAX_GRACE_MS)) {
-        throw new AixgoError("INVALID_OPTION", `stop: the option "graceMs" must be a number of milliseconds from 0 to ${MAX_GRACE_MS}`);
-      }
-      await life.stop(graceMs);
-    },
-    async health({ timeoutMs = DEFAULT_HEALTH_TIMEOUT_MS } = {}) {
-      const expected = expectMs(timeoutMs);
-      if (expected !== undefined) throw new AixgoError("INVALID_OPTION", `health: the option "timeoutMs" must be ${expected}`);
-      return life.health(timeoutMs);
-    },
+    stop: async (stopOptions) => life.stop(checkGrace(stopOptions) ?? DEFAULT_GRACE_MS),
+    health: async (healthOptions) => life.health(checkHealthTimeout(healthOptions) ?? DEFAULT_HEALTH_TIMEOUT_MS),
     call: (agent, input, callOptions) => perform({ kind: "call", agent, input, options: callOptions, cancellation: new Cancellation() }),
     stream: (agent, input, callOptions) => stream({ kind: "stream", agent, input, options: callOptions }),
     callParallel: (names, input, callOptions) =>

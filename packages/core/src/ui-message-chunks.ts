@@ -162,6 +162,7 @@ function createChunkWriter(): ChunkWriter {
 
   return {
     event(event, at) {
+      // Cursors that are no numbers are of streams that drop nothing between two of them.
       if (position !== undefined && at > position + 1) gap = true;
       position = at;
       switch (event.type) {

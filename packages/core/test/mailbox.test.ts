@@ -61,6 +61,35 @@ describe("a mailbox", () => {
     expect((error.details as { failed: unknown[] }).failed).toHaveLength(8);
     expect((error.cause as AggregateError).errors.map((each: { code: string }) => each.code)).toEqual(Array(8).fill("TIMEOUT"));
   });
+  it("read by a loop that a late agent's start began inside a call is not that call's work: the limit stays true", async () => {
+    let working = 0;
+    let most = 0;
+    const work = async (): Promise<string> => {
+      most = Math.max(most, (working += 1));
+      await settle();
+      working -= 1;
+      return "x";
+    };
+    const runtime = createRuntime({ maxConcurrentCalls: 1 })
+      .register("other", work)
+      .register("outer", async (_input, context) => {
+        await context.call("late", "x");
+        return work();
+      });
+    await runtime.start();
+    runtime.register({
+      name: "late",
+      execute: () => "x",
+      async start(signal) {
+        void (async () => {
+          for await (const _ of runtime.receive("late", { signal }));
+        })();
+      },
+    });
+    await Promise.all([runtime.call("outer", "x"), runtime.call("other", "x"), runtime.call("other", "x")]);
+    expect(most).toBe(1);
+    await runtime.stop();
+  });
   it("next() called ahead is answered in order", async () => {
     const runtime = await runtimeOf({});
     const reader = runtime.receive("a")[Symbol.asyncIterator]();

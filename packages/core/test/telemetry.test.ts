@@ -55,6 +55,7 @@ describe("metrics", () => {
     await collect(runtime.streamWithSession("echo", "x", "s1"));
     await errorOf(runtime.call("bad", "x"));
     await runtime.call("outer", "x");
+    await runtime.callParallel(["echo"], "x");
     expect(metrics.lines.filter((line) => line.startsWith(METRIC.count))).toEqual([
       "aixgo.call.count +1 echo call ok",
       "aixgo.call.count +1 echo stream ok",
@@ -63,8 +64,9 @@ describe("metrics", () => {
       "aixgo.call.count +1 bad call AGENT_FAILED",
       "aixgo.call.count +1 echo nested ok",
       "aixgo.call.count +1 outer call ok",
+      "aixgo.call.count +1 echo parallel ok",
     ]);
-    expect(metrics.lines.filter((line) => line.startsWith(METRIC.durationMs))).toHaveLength(7);
+    expect(metrics.lines.filter((line) => line.startsWith(METRIC.durationMs))).toHaveLength(8);
     expect(metrics.active()).toBe(0);
   });
   it("names that no agent has do not become labels", async () => {
@@ -107,10 +109,12 @@ describe("tracing", () => {
     const runtime = await runtimeOf({ tracing, sessions: observedHost() });
     await runtime.call("outer", "secret");
     await runtime.callWithSession("echo", "secret", "s1");
+    await runtime.callParallel(["echo"], "secret");
     expect(spans).toEqual([
       { name: CALL_SPAN, attributes: { agent: "outer", kind: "call" } },
       { name: CALL_SPAN, attributes: { agent: "echo", kind: "nested" } },
       { name: CALL_SPAN, attributes: { agent: "echo", kind: "session", session: "s1" } },
+      { name: CALL_SPAN, attributes: { agent: "echo", kind: "parallel" } },
     ]);
   });
   it.each<[string, Tracing["span"]]>([

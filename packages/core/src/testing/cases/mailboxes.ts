@@ -134,13 +134,8 @@ export const mailboxCases: readonly RuntimeCase[] = [
       assert.match((await rejection(runtime.send("a", "x", options as never), "INVALID_OPTION")).message, new RegExp(`"${name}"`));
       assert.match((await rejection(runtime.broadcast("x", options as never), "INVALID_OPTION")).message, new RegExp(`"${name}"`));
     }
-    await rejection(
-      runtime
-        .receive("a", { timeoutMs: 5 } as never)
-        [Symbol.asyncIterator]()
-        .next(),
-      "INVALID_OPTION",
-    );
+    const reader = runtime.receive("a", { timeoutMs: 5 } as never)[Symbol.asyncIterator]();
+    await rejection(reader.next(), "INVALID_OPTION");
     await rejection(runtime.send("a", 5 as never), "INVALID_INPUT");
     await rejection(runtime.broadcast({ role: "user" } as never), "INVALID_INPUT");
     assert.equal(runtime.mailboxStats("a").depth, 0);

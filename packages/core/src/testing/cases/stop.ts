@@ -156,5 +156,6 @@ export const stopCases: readonly RuntimeCase[] = [
   runtimeCase("stop/grace", "refuses a grace that is no time", async ({ create }) => {
     const runtime = await create();
     for (const graceMs of [-1, Number.NaN, "5", Infinity]) await rejection(runtime.stop({ graceMs: graceMs as number }), "INVALID_OPTION");
+    assert.match((await rejection(runtime.stop({ grace: 5 } as never), "INVALID_OPTION")).message, /"grace".*graceMs/);
   }),
 ];
