@@ -44,7 +44,7 @@ export interface EventSource extends AsyncIterable<StreamEvent> {
  *
  * @throws AixgoError `INVALID_OPTION`
  */
-export function streamResponse(source: EventSource, given: ResponseOptions | undefined): Response {
+export function streamResponse(source: EventSource, given?: ResponseOptions): Response {
   const { format, headers, heartbeatMs } = checked(given);
   const encoder = format.encoder();
   const events = source[Symbol.asyncIterator]();

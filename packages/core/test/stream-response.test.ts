@@ -1,13 +1,16 @@
-import {
-  DefaultChatTransport,
-  parseJsonEventStream,
-  readUIMessageStream,
-  type UIMessage,
-  type UIMessageChunk,
-  uiMessageChunkSchema,
-} from "ai";
+import * as v6 from "ai";
+import * as v5 from "ai-5";
 import { describe, expect, it } from "vitest";
-import { type AgentEvent, AixgoError, createRuntime, type Execute, type ReplyStream, type Runtime } from "../src/index.ts";
+import {
+  type AgentEvent,
+  AixgoError,
+  assistantMessage,
+  createRuntime,
+  type Execute,
+  type ReplyStream,
+  type Runtime,
+  streamResponse,
+} from "../src/index.ts";
 import { MAX_KEPT_EVENTS } from "../src/reply-stream.ts";
 import { errorOf, gate, settle } from "./support.ts";
 
@@ -22,17 +25,20 @@ async function streamOf(execute: Execute): Promise<ReplyStream> {
 const delta = (text: string): AgentEvent => ({ type: "text-delta", text });
 
 /** What the AI SDK itself reads: every chunk passes its schema. */
-async function chunksOf(response: Response): Promise<UIMessageChunk[]> {
-  const chunks: UIMessageChunk[] = [];
-  const parsed = parseJsonEventStream({ stream: response.body as never, schema: uiMessageChunkSchema });
+async function chunksOf(response: Response): Promise<v6.UIMessageChunk[]> {
+  const chunks: v6.UIMessageChunk[] = [];
+  const parsed = v6.parseJsonEventStream({ stream: response.body as never, schema: v6.uiMessageChunkSchema });
   for await (const result of parsed) {
     if (!result.success) throw result.error;
     chunks.push(result.value);
   }
   return chunks;
 }
-/** The message that a chat of the AI SDK shows in the end. */
-async function shownBy(stream: ReplyStream): Promise<UIMessage> {
+/** The message that a chat of the AI SDK shows in the end, in each of the generations that we name. */
+const CHATS = { v5, v6 };
+async function shownBy(stream: ReplyStream, generation: keyof typeof CHATS = "v6"): Promise<v6.UIMessage> {
+  // The parts that are used here are the same in both.
+  const { DefaultChatTransport, readUIMessageStream } = CHATS[generation] as typeof v6;
   const transport = new DefaultChatTransport({ fetch: async () => stream.toResponse() });
   const chunks = await transport.sendMessages({
     trigger: "submit-message",
@@ -41,9 +47,9 @@ async function shownBy(stream: ReplyStream): Promise<UIMessage> {
     messages: [],
     abortSignal: undefined,
   });
-  let last: UIMessage | undefined;
+  let last: v6.UIMessage | undefined;
   for await (const message of readUIMessageStream({ stream: chunks, terminateOnError: true })) last = message;
-  return last as UIMessage;
+  return last as v6.UIMessage;
 }
 
 interface Frame {
@@ -74,60 +80,63 @@ describe("toResponse in the format of the UI message stream", () => {
     expect(text).toMatch(/^data: \{"type":"start"\}\n\n/);
     expect(text).toMatch(/data: \[DONE\]\n\n$/);
   });
-  it("is read by the AI SDK: deltas, reasoning, tools, files, data, each step once, the text not doubled", async () => {
-    const stream = await streamOf(async function* () {
-      yield { type: "reasoning-delta", text: "hm" };
-      yield delta("let me ");
-      yield delta("look");
-      yield {
-        type: "message",
-        message: {
+  it.each(["v5", "v6"] as const)(
+    "is read by the AI SDK %s: deltas, reasoning, tools, files, data, each step once, the text not doubled",
+    async (generation) => {
+      const stream = await streamOf(async function* () {
+        yield { type: "reasoning-delta", text: "hm" };
+        yield delta("let me ");
+        yield delta("look");
+        yield {
+          type: "message",
+          message: {
+            role: "assistant",
+            parts: [
+              { type: "reasoning", text: "hm" },
+              { type: "text", text: "let me look" },
+              { type: "tool-call", toolCallId: "c1", toolName: "search", input: { q: 1 } },
+              { type: "tool-call", toolCallId: "c2", toolName: "search", input: { q: 2 } },
+            ],
+          },
+        };
+        yield {
+          type: "message",
+          message: {
+            role: "tool",
+            parts: [
+              { type: "tool-result", toolCallId: "c1", toolName: "search", output: { type: "json", value: { hits: 3 } } },
+              { type: "tool-result", toolCallId: "c2", toolName: "search", output: { type: "error-text", value: "offline" } },
+            ],
+          },
+        };
+        yield { type: "data-progress", data: { done: 1 } };
+        yield delta("fo");
+        return {
           role: "assistant",
           parts: [
-            { type: "reasoning", text: "hm" },
-            { type: "text", text: "let me look" },
-            { type: "tool-call", toolCallId: "c1", toolName: "search", input: { q: 1 } },
-            { type: "tool-call", toolCallId: "c2", toolName: "search", input: { q: 2 } },
+            { type: "text", text: "found" },
+            { type: "file", mediaType: "image/png", url: "https://example.com/a.png" },
+            { type: "data-chart", data: [1, 2] },
           ],
-        },
-      };
-      yield {
-        type: "message",
-        message: {
-          role: "tool",
-          parts: [
-            { type: "tool-result", toolCallId: "c1", toolName: "search", output: { type: "json", value: { hits: 3 } } },
-            { type: "tool-result", toolCallId: "c2", toolName: "search", output: { type: "error-text", value: "offline" } },
-          ],
-        },
-      };
-      yield { type: "data-progress", data: { done: 1 } };
-      yield delta("fo");
-      return {
-        role: "assistant",
-        parts: [
-          { type: "text", text: "found" },
-          { type: "file", mediaType: "image/png", url: "https://example.com/a.png" },
-          { type: "data-chart", data: [1, 2] },
-        ],
-      };
-    });
-    const message = await shownBy(stream);
-    expect(message.role).toBe("assistant");
-    expect(message.parts).toMatchObject([
-      { type: "step-start" },
-      { type: "reasoning", text: "hm", state: "done" },
-      { type: "text", text: "let me look", state: "done" },
-      { type: "tool-search", toolCallId: "c1", input: { q: 1 }, state: "output-available", output: { hits: 3 } },
-      { type: "tool-search", toolCallId: "c2", state: "output-error", errorText: "offline" },
-      { type: "step-start" },
-      { type: "data-progress", data: { done: 1 } },
-      { type: "text", text: "found", state: "done" },
-      { type: "file", mediaType: "image/png", url: "https://example.com/a.png" },
-      { type: "data-chart", data: [1, 2] },
-    ]);
-    expect(message.metadata).toMatchObject({ messageId: (await stream.reply).message.id });
-  });
+        };
+      });
+      const message = await shownBy(stream, generation);
+      expect(message.role).toBe("assistant");
+      expect(message.parts).toMatchObject([
+        { type: "step-start" },
+        { type: "reasoning", text: "hm", state: "done" },
+        { type: "text", text: "let me look", state: "done" },
+        { type: "tool-search", toolCallId: "c1", input: { q: 1 }, state: "output-available", output: { hits: 3 } },
+        { type: "tool-search", toolCallId: "c2", state: "output-error", errorText: "offline" },
+        { type: "step-start" },
+        { type: "data-progress", data: { done: 1 } },
+        { type: "text", text: "found", state: "done" },
+        { type: "file", mediaType: "image/png", url: "https://example.com/a.png" },
+        { type: "data-chart", data: [1, 2] },
+      ]);
+      expect(message.metadata).toMatchObject({ messageId: (await stream.reply).message.id });
+    },
+  );
   it.each<[string, readonly AgentEvent[], string, readonly string[]]>([
     ["without deltas: the whole text", [], "answer", ["answer"]],
     ["with all deltas: nothing more", [delta("ans"), delta("wer")], "answer", ["answer"]],
@@ -341,6 +350,43 @@ describe("the client of a response", () => {
     });
     const [one, two] = await Promise.all([stream.toResponse().text(), stream.toResponse().text()]);
     expect(one).toBe(two);
+  });
+});
+
+describe("streamResponse", () => {
+  it("makes a response of any events with cursors: one that goes on after a cursor has no gap at its begin", async () => {
+    const reply = { message: assistantMessage("to the end"), text: "to the end" };
+    const source = {
+      reply: Promise.resolve(reply),
+      async *[Symbol.asyncIterator]() {
+        yield { type: "text-delta" as const, text: "to the ", cursor: "8" };
+        yield { type: "message" as const, message: reply.message, cursor: "9" };
+      },
+    };
+    const frames = framesOf(await streamResponse(source, { format: "sse" }).text());
+    expect(frames.map(({ id, event }) => [id, event])).toEqual([
+      [undefined, undefined],
+      ["8", "text-delta"],
+      ["9", "message"],
+      [undefined, "done"],
+    ]);
+    const chunks = await chunksOf(streamResponse(source));
+    expect(chunks.flatMap((chunk) => (chunk.type === "text-delta" ? [chunk.delta] : []))).toEqual(["to the ", "end"]);
+  });
+  it("tells a source that breaks off as an error, and ends", async () => {
+    const broken = {
+      reply: new Promise<never>(() => {}),
+      async *[Symbol.asyncIterator]() {
+        yield { type: "data-x" as const, data: 1, cursor: "1\nevent: done" };
+        throw new AixgoError("BACKEND_UNAVAILABLE", "redis at 10.0.0.7 is down");
+      },
+    };
+    const text = await streamResponse(broken, { format: "sse" }).text();
+    expect(text).not.toContain("10.0.0.7");
+    expect(framesOf(text).slice(1)).toEqual([
+      { event: "data-x", data: '{"type":"data-x","data":1}' },
+      { event: "error", data: expect.stringContaining('"BACKEND_UNAVAILABLE"') },
+    ]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, expect, it } from "vitest";
 import {
   CALL_SPAN,
@@ -116,6 +117,28 @@ describe("tracing", () => {
       { name: CALL_SPAN, attributes: { agent: "echo", kind: "session", session: "s1" } },
       { name: CALL_SPAN, attributes: { agent: "echo", kind: "parallel" } },
     ]);
+  });
+  it("the span of a sub-call lies in its caller's, through context.call and through callParallel", async () => {
+    const current = new AsyncLocalStorage<string>();
+    const lines: string[] = [];
+    const tracing: Tracing = {
+      span(_name, { agent }, body) {
+        const path = `${current.getStore() ?? ""}/${agent as string}`;
+        lines.push(path);
+        return current.run(path, body);
+      },
+    };
+    const runtime: Runtime = createRuntime({ tracing, maxConcurrentCalls: 1 })
+      .register("leaf", () => "x")
+      .register("middle", async (_input, context) => (await context.call("leaf", "x")).text)
+      .register("outer", async (_input, context) => {
+        await context.call("middle", "x");
+        await runtime.callParallel(["leaf"], "x");
+        return "x";
+      });
+    await runtime.start();
+    await runtime.call("outer", "x");
+    expect(lines).toEqual(["/outer", "/outer/middle", "/outer/middle/leaf", "/outer/leaf"]);
   });
   it.each<[string, Tracing["span"]]>([
     [
