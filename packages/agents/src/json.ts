@@ -73,7 +73,8 @@ export function isRecord(value: unknown): value is { readonly [key: string]: unk
 /** The beginning of a text, within `maxBytes` of UTF-8 and without half a character. */
 export function cutText(text: string, maxBytes: number): string {
   if (text.length * 3 <= maxBytes) return text;
-  const bytes = Buffer.from(text);
+  // No more of it than could fit: a character has at least one byte.
+  const bytes = Buffer.from(text.slice(0, maxBytes + 1));
   if (bytes.length <= maxBytes) return text;
   let end = maxBytes;
   // Back to the start of a character: its bytes after the first are 10xxxxxx.

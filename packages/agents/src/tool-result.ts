@@ -1,4 +1,4 @@
-import type { Json, ToolOutput } from "@aixgo/core";
+import { type Json, type Part, toMessage, type ToolOutput, type ToolResultPart } from "@aixgo/core";
 import { cutText, isRecord, NotJsonError, toJson, wellFormed } from "./json.ts";
 
 /** Of an error's own words, in bytes. */
@@ -16,10 +16,59 @@ export function outputOf(value: unknown, maxBytes: number): ToolOutput {
     return { type: "error-text", value: `The tool ran to its end, but its result is not JSON: ${problem}.` };
   }
   const text = typeof json === "string" ? json : JSON.stringify(json);
-  const bytes = text.length * 3 <= maxBytes ? 0 : Buffer.byteLength(text);
-  if (bytes > maxBytes)
-    return { type: "text", value: `${cutText(text, maxBytes)}\n[cut here: the result has ${bytes} bytes, the limit is ${maxBytes}]` };
+  const cut = cutWithNote(text, maxBytes);
+  if (cut !== text) return { type: "text", value: cut };
   return typeof json === "string" ? { type: "text", value: json } : { type: "json", value: json };
+}
+
+/** What a tool itself says that the model is told, checked and within `maxBytes`. */
+export function toldOutput(say: () => unknown, maxBytes: number): ToolOutput {
+  let output: ToolOutput;
+  try {
+    const part = { type: "tool-result", toolCallId: "call", toolName: "tool", output: say() };
+    output = (toMessage({ role: "tool", parts: [part as Part] }, "tool").parts[0] as ToolResultPart).output;
+  } catch (error) {
+    return errorOutput(`The tool ran to its end, but its toOutput failed: ${wordsOf(error)}`);
+  }
+  switch (output.type) {
+    case "text":
+    case "error-text":
+      return { ...output, value: cutWithNote(output.value, maxBytes) };
+    case "json":
+    case "error-json": {
+      const text = JSON.stringify(output.value);
+      const cut = cutWithNote(text, maxBytes);
+      return cut === text ? output : { type: output.type === "json" ? "text" : "error-text", value: cut };
+    }
+    case "content":
+      return { ...output, value: withinBytes(output.value, maxBytes) };
+    default:
+      return output;
+  }
+}
+
+/** The parts that fit, in their order; in place of each that does not, a note. */
+function withinBytes(parts: readonly Part[], maxBytes: number): readonly Part[] {
+  let left = maxBytes;
+  return parts.map((part): Part => {
+    const bytes = Buffer.byteLength(part.type === "text" ? part.text : JSON.stringify(part));
+    if (bytes <= left) {
+      left -= bytes;
+      return part;
+    }
+    if (part.type === "text") {
+      const text = cutWithNote(part.text, left);
+      left = 0;
+      return { type: "text", text };
+    }
+    const what = part.type === "file" ? `a file of type ${cutText(part.mediaType, 100)}` : `a part of type ${part.type}`;
+    return { type: "text", text: `[${what} was left out: it has ${bytes} bytes, the limit of the result is ${maxBytes}]` };
+  });
+}
+
+function cutWithNote(text: string, maxBytes: number): string {
+  const bytes = text.length * 3 <= maxBytes ? 0 : Buffer.byteLength(text);
+  return bytes <= maxBytes ? text : `${cutText(text, maxBytes)}\n[cut here: the result has ${bytes} bytes, the limit is ${maxBytes}]`;
 }
 
 export function errorOutput(text: string): ToolOutput {

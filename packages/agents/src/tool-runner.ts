@@ -1,8 +1,8 @@
-import { AixgoError, type AgentContext, type ToolCallPart, type ToolOutput, type ToolResultPart } from "@aixgo/core";
+import { AixgoError, type AgentContext, type Json, type ToolCallPart, type ToolOutput, type ToolResultPart } from "@aixgo/core";
 import { throwIfAborted, within } from "./deadline.ts";
 import { cutText, isRecord } from "./json.ts";
 import type { Tool, ToolContext } from "./tool.ts";
-import { errorOutput, outputOf, readValidation, wordsOf } from "./tool-result.ts";
+import { errorOutput, outputOf, readValidation, toldOutput, wordsOf } from "./tool-result.ts";
 
 export interface ToolLimits {
   readonly maxParallelTools: number;
@@ -93,7 +93,10 @@ async function runTool(
     const work = execute(tool, structuredClone(call.input), toolContext(context, toolCallId, own.signal));
     const late = (): Error => new AixgoError("TIMEOUT", `it took longer than ${timeoutMs} ms; its outcome is unknown`);
     const done = await within(work, { signal: stopped, ms: timeoutMs, late, what: `tool "${toolName}"` });
-    return "problem" in done ? errorOutput(`Invalid input: ${done.problem}`) : outputOf(done.value, limits.maxToolResultBytes);
+    if ("problem" in done) return errorOutput(`Invalid input: ${done.problem}`);
+    return tool.toOutput === undefined
+      ? outputOf(done.value, limits.maxToolResultBytes)
+      : toldOutput(() => tool.toOutput?.(done.value as Json), limits.maxToolResultBytes);
   } catch (error) {
     own.abort(error);
     // Stopped from outside: no result is told, the call stays open for the next attempt.

@@ -1,4 +1,4 @@
-import type { AgentContext, Json } from "@aixgo/core";
+import type { AgentContext, Json, ToolOutput } from "@aixgo/core";
 
 /** A Standard Schema (zod, valibot, arktype …). `validate` may answer at once or later. */
 export interface StandardInput<I> {
@@ -35,6 +35,11 @@ export interface Tool<I = any> {
   readonly timeoutMs?: number;
   /** What it throws is told to the model as an error. Nothing returned is told as `null`. */
   execute(input: I, context: ToolContext): Json | Promise<Json>;
+  /**
+   * How the model is told what `execute` returned: images and files as `content`, a failure as `error-text`. It is stored, and cut
+   * to `maxToolResultBytes`. @default a text as text, everything else as JSON
+   */
+  toOutput?(result: Json): ToolOutput;
 }
 
 /** Identity, for its types: gives `execute` the type that `inputSchema` validates to. */
