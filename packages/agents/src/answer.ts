@@ -31,6 +31,12 @@ export interface AnswerCollector {
   end(): Answer;
 }
 
+/** No answer, or none to the end: another call may bring one. */
+class BrokenAnswer extends Error {
+  override readonly name = "BrokenAnswer";
+  readonly isRetryable = true;
+}
+
 /** A text that still grows. `carry` is the provider's data, as it came with start, deltas and end. */
 interface OpenText {
   readonly type: "text" | "reasoning";
@@ -172,9 +178,9 @@ export function createAnswerCollector(maxBytes: number): AnswerCollector {
         return text === "" && carry.providerOptions === undefined ? [] : [{ type, text: wellFormed(text), ...carry }];
       });
       const reason = finish?.reason ?? "unknown";
-      if (reason === "error") throw new Error("the model ended its answer with an error");
+      if (reason === "error") throw new BrokenAnswer("the model ended its answer with an error");
       if (parts.length === 0 && (finish === undefined || reason === "tool-calls"))
-        throw new Error("the model's stream ended without an answer");
+        throw new BrokenAnswer("the model's stream ended without an answer");
       // A message has a part, and an empty answer is one: providers give it after a tool whose result needs no words.
       if (parts.length === 0) parts.push({ type: "text", text: "" });
       const metadata = USUAL.has(reason) ? undefined : { metadata: { finishReason: reason } };

@@ -1,7 +1,8 @@
 import { AixgoError, type AgentEvent } from "@aixgo/core";
 import { type Answer, createAnswerCollector } from "./answer.ts";
 import { cancelled, type Deadline, throwIfAborted, within } from "./deadline.ts";
-import { type LanguageModel, type ModelFunction, type ModelMessage, type ModelSettings, modelError, modelName } from "./model.ts";
+import { type LanguageModel, type ModelFunction, type ModelMessage, type ModelSettings, modelName } from "./model.ts";
+import { modelError } from "./model-error.ts";
 
 export interface ModelCall {
   /** The agent's name, for errors. */

@@ -1,5 +1,4 @@
-import { AixgoError, isAixgoError, type Json, type ProviderCarry } from "@aixgo/core";
-import { isRecord } from "./json.ts";
+import type { Json, ProviderCarry } from "@aixgo/core";
 
 /**
  * The part of the AI SDK's language model interface, version 3 or 4, that an agent needs. Structural: any provider package of
@@ -10,7 +9,7 @@ export interface LanguageModel {
   readonly provider: string;
   readonly modelId: string;
   // oxlint-disable-next-line typescript/no-explicit-any -- the two versions type options and stream parts differently; what arrives is checked part by part
-  doStream(options: any): PromiseLike<{ stream: ReadableStream }>;
+  doStream(options: any): PromiseLike<{ stream: ReadableStream<unknown> }>;
 }
 
 export type SpecificationVersion = LanguageModel["specificationVersion"];
@@ -79,26 +78,4 @@ export interface ModelFunction {
 /** How errors name a model. */
 export function modelName(model: LanguageModel): string {
   return `model "${model.modelId}" of "${model.provider}"`;
-}
-
-/**
- * What a provider threw, as ours. The provider's text stays in the cause: it may quote keys and content.
- */
-export function modelError(agent: string, model: LanguageModel, cause: unknown): AixgoError {
-  if (isAixgoError(cause)) return cause;
-  const { statusCode, isRetryable, name, code } =
-    isRecord(cause) || cause instanceof Error ? (cause as { readonly [key: string]: unknown }) : {};
-  const status = typeof statusCode === "number" ? statusCode : undefined;
-  const label = [name, code].filter((word) => typeof word === "string" && /^[\w.-]{1,64}$/.test(word)).join(" ");
-  const failure = status !== undefined ? `status ${status}` : label === "" ? "an error" : label;
-  return new AixgoError(
-    "AGENT_FAILED",
-    `agent "${agent}": ${modelName(model)} failed with ${failure}; the cause has the provider's own words`,
-    {
-      cause,
-      retryable:
-        typeof isRetryable === "boolean" ? isRetryable : status !== undefined && (status === 408 || status === 429 || status >= 500),
-      details: { provider: model.provider, modelId: model.modelId, ...(status === undefined ? undefined : { statusCode: status }) },
-    },
-  );
 }

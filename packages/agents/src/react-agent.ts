@@ -11,10 +11,11 @@ import {
 } from "@aixgo/core";
 import { throwIfAborted } from "./deadline.ts";
 import { readHistory } from "./history.ts";
-import { streamAnswer } from "./model-stream.ts";
+import { streamWithRetries } from "./model-retry.ts";
 import { type ReActAgentOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { buildPrompt, checkInput, resultsAfter, type Spoken } from "./prompt.ts";
 import { isOutcomeUnknown, outcomeUnknown, runTools } from "./tool-runner.ts";
+import { addUsage, recordedUsage, recordUsage } from "./usage.ts";
 
 /**
  * An agent that lets a model reason and act in turn: it calls the model, runs the tools that it asks for, shows it the results,
@@ -42,13 +43,13 @@ async function* run(options: ResolvedOptions, input: Message, context: AgentCont
   const [history, stored] = await Promise.all([readHistory(context, options.history), context.steps()]);
   // An answer that was stored, and then the process died before the turn was closed.
   const last = stored.at(-1);
-  if (last?.role === "assistant" && callsOf(last).length === 0) return last;
+  let usage = stored.reduce<Usage | undefined>((sum, step) => addUsage(sum, recordedUsage(step)), undefined);
+  if (last?.role === "assistant" && callsOf(last).length === 0) return usage === undefined ? last : { message: last, usage };
 
   const steps: Spoken[] = [...stored];
   let taken = steps.filter(({ role }) => role === "assistant").length;
   let open = openCalls(steps);
   let resumed = open.length > 0;
-  let usage: Usage | undefined;
   for (;;) {
     for await (const result of results(open, resumed)) {
       const message: Spoken = { role: "tool", parts: [result] };
@@ -67,21 +68,17 @@ async function* run(options: ResolvedOptions, input: Message, context: AgentCont
       input,
       steps,
     });
-    const answer = yield* streamAnswer({
-      agent: name,
-      model,
-      settings,
-      prompt,
-      functions,
-      idleTimeoutMs: options.modelIdleTimeoutMs,
-      maxResponseBytes,
-      signal,
-    });
+    const answer = yield* streamWithRetries(
+      { agent: name, model, settings, prompt, functions, idleTimeoutMs: options.modelIdleTimeoutMs, maxResponseBytes, signal },
+      options.retry,
+      context.logger,
+    );
     taken += 1;
-    usage = sum(usage, answer.usage);
+    usage = addUsage(usage, answer.usage);
     if (answer.calls.length === 0) return usage === undefined ? answer.message : { message: answer.message, usage };
-    yield { type: "message", message: answer.message };
-    steps.push(answer.message);
+    const step = recordUsage(answer);
+    yield { type: "message", message: step };
+    steps.push(step);
     open = answer.calls;
   }
 
@@ -116,15 +113,4 @@ function callsOf({ parts }: Spoken): readonly ToolCallPart[] {
   for (const part of parts) if (part.type === "tool-call" && !calls.has(part.toolCallId)) calls.set(part.toolCallId, part);
   for (const part of parts) if (part.type === "tool-result") calls.delete(part.toolCallId);
   return [...calls.values()];
-}
-
-function sum(before: Usage | undefined, more: Usage | undefined): Usage | undefined {
-  if (before === undefined || more === undefined) return before ?? more;
-  const inputTokens = added(before.inputTokens, more.inputTokens);
-  const outputTokens = added(before.outputTokens, more.outputTokens);
-  return { ...(inputTokens === undefined ? undefined : { inputTokens }), ...(outputTokens === undefined ? undefined : { outputTokens }) };
-}
-
-function added(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined ? b : b === undefined ? a : a + b;
 }

@@ -159,7 +159,7 @@ describe.each(generations)("through a provider of language model interface %s", 
           .end(JSON.stringify({ error: { message: "key sk-secret is bad" } })),
     );
     const conversation = createConversation();
-    const error = await conversation.attempt(createReActAgent({ name: "a", model })).then(
+    const error = await conversation.attempt(createReActAgent({ name: "a", model, retry: { maxRetries: 0 } })).then(
       () => undefined,
       (thrown: unknown) => thrown,
     );
@@ -172,6 +172,24 @@ describe.each(generations)("through a provider of language model interface %s", 
     });
     expect((error as Error).message).not.toContain("sk-secret");
     expect(conversation.stored).toEqual([]);
+  });
+
+  it("is called again after 503, after a lost connection and after Retry-After, and then answers once", async () => {
+    server.script.push(
+      (response) => void response.writeHead(503).end(),
+      (response) => {
+        openStream(response);
+        response.flushHeaders();
+        response.destroy();
+      },
+      (response) => void response.writeHead(429, { "retry-after-ms": "20", "content-type": "application/json" }).end("{}"),
+      answer([{ content: "Here." }], "stop"),
+    );
+    const conversation = createConversation();
+    const done = await conversation.attempt(createReActAgent({ name: "a", model, retry: { maxRetries: 3, minDelayMs: 1 } }));
+    expect(shown(done.events)).toBe("Here.");
+    expect(server.requests).toHaveLength(4);
+    expect(server.requests[3]).toEqual(server.requests[0]);
   });
 
   it("fails when nobody listens at the address", async () => {

@@ -54,7 +54,7 @@ describe("in a runtime, without a session", () => {
   it("fails with AGENT_FAILED and the provider's error as cause", async () => {
     const cause = Object.assign(new Error("overloaded"), { statusCode: 503 });
     await using runtime = createRuntime();
-    runtime.register(createReActAgent({ name: "a", model: createScriptedModel([{ error: cause }]) }));
+    runtime.register(createReActAgent({ name: "a", model: createScriptedModel([{ error: cause }]), retry: { maxRetries: 0 } }));
     await runtime.start();
     await expect(runtime.call("a", "hi")).rejects.toMatchObject({
       code: "AGENT_FAILED",

@@ -17,7 +17,11 @@ const echo = tool({ inputSchema: z.object({ n: z.number() }), execute: ({ n }) =
 function run(stream: readonly unknown[], more: readonly string[] = ["done"], options: Partial<ReActAgentOptions> = {}) {
   const model = createScriptedModel([{ stream }, ...more]);
   const conversation = createConversation();
-  return { model, conversation, done: conversation.attempt(createReActAgent({ name: "a", model, tools: { echo }, ...options })) };
+  return {
+    model,
+    conversation,
+    done: conversation.attempt(createReActAgent({ name: "a", model, tools: { echo }, retry: { maxRetries: 0 }, ...options })),
+  };
 }
 
 describe("a model's stream", () => {
