@@ -11,6 +11,15 @@ const TARGET = { target: "draft-07" };
  * @throws AixgoError `INVALID_OPTION` naming the tool
  */
 export function jsonSchemaOf(name: string, tool: Tool): { readonly [key: string]: Json } {
+  const json = schemaAsJson(`tools.${name}`, tool);
+  // No provider accepts a function whose input is anything else.
+  if ("type" in json && json["type"] !== "object")
+    throw invalid(`tools.${name}`, `its input must be an object, not ${JSON.stringify(json["type"])}`);
+  return json;
+}
+
+/** The same of any schema. `name` is the option that holds it. */
+export function schemaAsJson(name: string, tool: Pick<Tool, "inputSchema" | "jsonSchema">): { readonly [key: string]: Json } {
   const schema = tool.jsonSchema ?? convert(name, tool.inputSchema);
   let json: Json;
   try {
@@ -19,8 +28,6 @@ export function jsonSchemaOf(name: string, tool: Tool): { readonly [key: string]
     throw invalid(name, `its JSON Schema is not JSON: it ${(cause as Error).message}`, cause);
   }
   if (!isRecord(json)) throw invalid(name, "its JSON Schema is not an object");
-  // No provider accepts a function whose input is anything else.
-  if ("type" in json && json["type"] !== "object") throw invalid(name, `its input must be an object, not ${JSON.stringify(json["type"])}`);
   return json;
 }
 
@@ -38,5 +45,5 @@ function convert(name: string, schema: Tool["inputSchema"]): unknown {
 }
 
 function invalid(name: string, problem: string, cause?: unknown): AixgoError {
-  return new AixgoError("INVALID_OPTION", `tools.${name}: ${problem}`, cause === undefined ? {} : { cause });
+  return new AixgoError("INVALID_OPTION", `${name}: ${problem}`, cause === undefined ? {} : { cause });
 }

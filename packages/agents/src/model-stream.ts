@@ -11,6 +11,8 @@ export interface ModelCall {
   readonly settings: ModelSettings;
   readonly prompt: readonly ModelMessage[];
   readonly functions: readonly ModelFunction[];
+  /** What the answer is to look like. @default text */
+  readonly responseFormat?: { readonly [key: string]: unknown };
   /** Longest silence of the model; the time that the reader of the events takes does not count. */
   readonly idleTimeoutMs: number;
   readonly maxResponseBytes: number;
@@ -67,11 +69,12 @@ export async function* streamAnswer(call: ModelCall): AsyncGenerator<AgentEvent,
 }
 
 async function open(call: ModelCall, abortSignal: AbortSignal): Promise<ReadableStreamDefaultReader<unknown>> {
-  const { model, settings, prompt, functions } = call;
+  const { model, settings, prompt, functions, responseFormat } = call;
   const { stream } = await model.doStream({
     ...settings,
     prompt,
     ...(functions.length === 0 ? undefined : { tools: functions, toolChoice: { type: "auto" } }),
+    ...(responseFormat === undefined ? undefined : { responseFormat }),
     includeRawChunks: false,
     abortSignal,
   });

@@ -63,7 +63,7 @@ export type ModelToolResult = ProviderCarry & {
 };
 
 export type ModelMessage =
-  | { readonly role: "system"; readonly content: string }
+  | (ProviderCarry & { readonly role: "system"; readonly content: string })
   | { readonly role: "user"; readonly content: readonly (ModelText | ModelFile)[] }
   | { readonly role: "assistant"; readonly content: readonly (ModelText | ModelFile | ModelToolCall | ModelToolResult)[] }
   | { readonly role: "tool"; readonly content: readonly ModelToolResult[] };

@@ -10,6 +10,8 @@ export const text: Check = (value) => (typeof value === "string" ? undefined : "
 export const words: Check = (value) => (typeof value === "string" && value !== "" ? undefined : "must be a text that is not empty");
 export const record: Check = (value) => (isRecord(value) ? undefined : "must be an object");
 export const finite: Check = (value) => (Number.isFinite(value) ? undefined : "must be a number");
+export const fraction: Check = (value) =>
+  typeof value === "number" && value >= 0 && value <= 1 ? undefined : "must be a number from 0 to 1";
 export const callable: Check = (value) => (typeof value === "function" ? undefined : "must be a function");
 export const whole =
   (least: number): Check =>
@@ -29,6 +31,15 @@ export const json: Check = (value) => {
 };
 export const texts: Check = (value) =>
   Array.isArray(value) && value.every((each) => typeof each === "string") ? undefined : "must be a list of texts";
+
+export const schema: Check = (value) => {
+  const standard = (value as { readonly "~standard"?: { readonly version?: unknown; readonly validate?: unknown } } | null | undefined)?.[
+    "~standard"
+  ];
+  return standard?.version === 1 && typeof standard.validate === "function"
+    ? undefined
+    : "must be a Standard Schema, as of zod, valibot or arktype";
+};
 
 /**
  * Checks what an owner was given: unknown members, members that do not fit, members that are missing.

@@ -3,7 +3,7 @@ import { jsonSchemaOf } from "./json-schema.ts";
 import type { LanguageModel, ModelFunction, ModelSettings } from "./model.ts";
 import { MODEL_AGENT_CHECKS, MODEL_DEFAULTS, type ModelAgentOptions, resolveModelOptions } from "./model-options.ts";
 import type { RetryOptions } from "./model-retry.ts";
-import { callable, check, type Checks, duration, invalid, record, text, whole } from "./option-check.ts";
+import { callable, check, type Checks, duration, invalid, record, schema, text, whole } from "./option-check.ts";
 import type { Tool } from "./tool.ts";
 
 export interface ReActAgentOptions extends ModelAgentOptions {
@@ -60,14 +60,7 @@ const BUDGET: Checks<HistoryBudget> = { maxMessages: whole(0), maxTokens: whole(
 
 const TOOL: Checks<Tool> = {
   description: text,
-  inputSchema: (value) => {
-    const standard = (value as { readonly "~standard"?: { readonly version?: unknown; readonly validate?: unknown } } | null | undefined)?.[
-      "~standard"
-    ];
-    return standard?.version === 1 && typeof standard.validate === "function"
-      ? undefined
-      : "must be a Standard Schema, as of zod, valibot or arktype";
-  },
+  inputSchema: schema,
   jsonSchema: record,
   toOutput: callable,
   effect: (value) => (value === "idempotent" || value === "once" ? undefined : 'must be "idempotent" or "once"'),

@@ -40,12 +40,22 @@ export interface PromptRequest {
  */
 export function buildPrompt(request: PromptRequest): ModelMessage[] {
   const { version, instructions, history, input, steps } = request;
-  const messages = [...history, asUser(input), ...steps];
-  const prompt: ModelMessage[] = instructions === undefined || instructions === "" ? [] : [{ role: "system", content: instructions }];
+  const messages = promptOf([...history, asUser(input), ...steps], version);
+  return instructions === undefined || instructions === "" ? messages : [{ role: "system", content: instructions }, ...messages];
+}
+
+/** The same of messages alone. */
+export function promptOf(messages: readonly Spoken[], version: SpecificationVersion): ModelMessage[] {
+  const prompt: ModelMessage[] = [];
   for (const { role, parts } of messages) {
     if (role !== "system") continue;
-    const text = parts.map((part) => (part.type === "text" ? part.text : "")).join("");
-    if (text !== "") prompt.push({ role, content: text });
+    const texts = parts.flatMap((part) => (part.type === "text" ? [part] : []));
+    const content = texts.map(({ text }) => text).join("");
+    const carry = texts.reduce<ProviderCarry["providerOptions"]>(
+      (all, { providerOptions }) => (providerOptions === undefined ? all : { ...all, ...providerOptions }),
+      undefined,
+    );
+    if (content !== "") prompt.push({ role, content, ...(carry === undefined ? undefined : { providerOptions: carry }) });
   }
   const ids = new Set<string>();
   messages.forEach(({ role, parts }, index) => {

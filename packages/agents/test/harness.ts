@@ -80,11 +80,7 @@ export function createConversation(history: readonly Message[] = [], input: Mess
         emit: async (event) => void events.push(event),
         call: options.call ?? (async () => Promise.reject(new AixgoError("AGENT_NOT_FOUND", "no agent here"))),
       };
-      const generator = agent.execute(conversation.input, context) as AsyncGenerator<
-        AgentEvent,
-        MessageInput | { message: MessageInput; usage: Usage },
-        void
-      >;
+      const generator = asGenerator(agent.execute(conversation.input, context));
       let kept = 0;
       let step = await generator.next();
       while (step.done !== true) {
@@ -119,6 +115,15 @@ export function createConversation(history: readonly Message[] = [], input: Mess
     },
   };
   return conversation;
+}
+
+type Work = AsyncGenerator<AgentEvent, MessageInput | { message: MessageInput; usage: Usage }, void>;
+
+function asGenerator(returned: ReturnType<Agent["execute"]>): Work {
+  if (typeof returned === "object" && "next" in returned) return returned;
+  return (async function* answer(): Work {
+    return await returned;
+  })();
 }
 
 function stamp(draft: ReturnType<typeof toMessage>): Message {

@@ -93,7 +93,7 @@ describe("a result above maxToolResultBytes", () => {
   it("of content loses the parts that do not fit, and names them", async () => {
     const value = [{ type: "text", text: "first" }, image(50 * MIB), image(20), { type: "text", text: "y".repeat(5000) }] as const;
     const { stored } = await outputOf(() => null, { toOutput: () => ({ type: "content", value }), maxToolResultBytes: 300 });
-    const told = (stored as { value: Part[] }).value;
+    const told = (stored as unknown as { value: Part[] }).value;
     expect(told.map(({ type }) => type)).toEqual(["text", "text", "file", "text"]);
     expect(told[1]).toMatchObject({
       text: expect.stringMatching(/^\[a file of type image\/png was left out: it has 524\d+ bytes, .* 300\]$/),

@@ -1,0 +1,168 @@
+import type { FilePart, Json, Message, Part, ToolCallPart, ToolOutput, ToolResultPart } from "@aixgo/core";
+import { isRecord } from "./json.ts";
+import { resultsAfter } from "./prompt.ts";
+import { metadataOf, OWN, ownOf, type UIChatMessage, type UIJson, type UIPart, type UIToolState } from "./ui-message.ts";
+
+export interface ToUIMessagesOptions {
+  /** Tools whose parts are to be `dynamic-tool` instead of `tool-<name>`. @default none */
+  readonly dynamicTools?: readonly string[];
+  /** Where the browser finds a file: for `attachment:` addresses, which only the session knows. @default the address itself */
+  readonly fileUrl?: (part: FilePart) => string;
+}
+
+/**
+ * A conversation as `useChat` of the AI SDK shows it. An assistant's steps up to the next message of the user are one UI message,
+ * parted by `step-start`, under the id of the last of them; each call holds its result. A call without one is `input-available`,
+ * or waits for approval. Sources are source parts; `data-…` parts stay what they are.
+ *
+ * `fromUIMessages` makes the same conversation of it: roles, parts, results, ids but for those of the inner steps.
+ */
+export function toUIMessages(messages: readonly Message[], options: ToUIMessagesOptions = {}): UIChatMessage[] {
+  const chat: UIChatMessage[] = [];
+  let open: UIChatMessage | undefined;
+  messages.forEach((message, index) => {
+    const { role, parts } = message;
+    if (role === "tool") {
+      // Results are told with their calls. What else a tool said has no other place.
+      const rest = parts.filter(({ type }) => type !== "tool-result");
+      if (open !== undefined) open.parts.push(...rest.flatMap((part) => uiPart(part, new Map(), new Set(), options)));
+      return;
+    }
+    const later = role === "assistant" ? resultsAfter(messages, index) : new Map<string, ToolResultPart>();
+    const inside = new Map(parts.flatMap((part) => (part.type === "tool-result" ? [[part.toolCallId, part] as const] : [])));
+    const results = new Map([...later, ...inside]);
+    const shown = parts.flatMap((part) => uiPart(part, results, new Set(inside.keys()), options));
+    const metadata = message.metadata === undefined ? undefined : { metadata: message.metadata as { [key: string]: UIJson } };
+    if (role === "assistant" && open !== undefined) {
+      open.parts.push({ type: "step-start" }, ...shown);
+      open.id = message.id;
+      if (metadata !== undefined) open.metadata = metadata.metadata;
+      return;
+    }
+    const next: UIChatMessage = { id: message.id, role, parts: shown, ...metadata };
+    open = role === "assistant" ? next : undefined;
+    chat.push(next);
+  });
+  return chat;
+}
+
+function uiPart(
+  part: Part,
+  results: ReadonlyMap<string, ToolResultPart>,
+  byProvider: ReadonlySet<string>,
+  { dynamicTools = [], fileUrl }: ToUIMessagesOptions,
+): UIPart[] {
+  const metadata = metadataOf(part);
+  const carry = metadata === undefined ? undefined : { providerMetadata: metadata };
+  switch (part.type) {
+    case "text":
+    case "reasoning":
+      return [{ type: part.type, text: part.text, state: "done", ...carry }];
+    case "file": {
+      const { mediaType, filename } = part;
+      return [{ type: "file", mediaType, url: fileUrl?.(part) ?? part.url, ...(filename === undefined ? {} : { filename }), ...carry }];
+    }
+    case "tool-call": {
+      const state = toolState(part, results.get(part.toolCallId), byProvider.has(part.toolCallId));
+      return dynamicTools.includes(part.toolName)
+        ? [{ type: "dynamic-tool", toolName: part.toolName, ...state }]
+        : [{ type: `tool-${part.toolName}`, ...state }];
+    }
+    case "tool-result":
+      return [];
+    default: {
+      const source = part.type === "data-source" ? sourcePart(part.data) : undefined;
+      if (source !== undefined) return [{ ...source, ...carry }];
+      // Kept by `fromUIMessages`: with it a UI replaces the part by a newer one.
+      const { id } = part as { readonly id?: unknown };
+      return [{ type: part.type, ...(typeof id === "string" ? { id } : {}), data: part.data as UIJson }];
+    }
+  }
+}
+
+/** What a model said of where its answer comes from, as the collector of answers stores it. */
+function sourcePart(data: Json): Extract<UIPart, { sourceId: string }> | undefined {
+  if (!isRecord(data)) return undefined;
+  const { sourceType, id, url, title, mediaType, filename, ...more } = data;
+  if (typeof id !== "string" || Object.keys(more).length > 0) return undefined;
+  if (sourceType === "url" && typeof url === "string" && mediaType === undefined && filename === undefined && isTextOrNone(title))
+    return { type: "source-url", sourceId: id, url, ...(title === undefined ? {} : { title }) };
+  if (
+    sourceType !== "document" ||
+    url !== undefined ||
+    typeof mediaType !== "string" ||
+    typeof title !== "string" ||
+    !isTextOrNone(filename)
+  )
+    return undefined;
+  return { type: "source-document", sourceId: id, mediaType, title, ...(filename === undefined ? {} : { filename }) };
+}
+
+function isTextOrNone(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === "string";
+}
+
+interface Approval {
+  readonly id: string;
+  readonly approved?: boolean;
+  readonly reason?: string;
+}
+
+function toolState(call: ToolCallPart, result: ToolResultPart | undefined, byProvider: boolean): UIToolState {
+  const { approval, ...own } = ownOf(call.providerOptions);
+  // The approval has a place of its own in UI messages.
+  const carried = { ...call.providerOptions };
+  delete carried[OWN];
+  const callMetadata = metadataOf({ providerOptions: carried }, own as { readonly [key: string]: Json });
+  const base = {
+    toolCallId: call.toolCallId,
+    input: call.input as UIJson,
+    ...(byProvider ? { providerExecuted: true } : {}),
+    ...(callMetadata === undefined ? {} : { callProviderMetadata: callMetadata }),
+  };
+  const asked = isRecord(approval) && typeof approval["id"] === "string" ? (approval as unknown as Approval) : undefined;
+  if (result === undefined) {
+    if (asked === undefined) return { ...base, state: "input-available" };
+    return asked.approved === undefined
+      ? { ...base, state: "approval-requested", approval: { ...asked } as { id: string } }
+      : { ...base, state: "approval-responded", approval: asked as Approval & { approved: boolean } };
+  }
+  const { output } = result;
+  if (output.type === "execution-denied") {
+    const { reason } = output;
+    const denied = { ...asked, id: asked?.id ?? call.toolCallId, approved: false as const };
+    return { ...base, state: "output-denied", approval: reason === undefined ? denied : { ...denied, reason } };
+  }
+  const granted = asked?.approved === true ? { approval: asked as Approval & { approved: true } } : {};
+  const { shown, own: exact } = shownOutput(output);
+  const metadata = metadataOf(result, exact);
+  return { ...base, ...shown, ...granted, ...(metadata === undefined ? {} : { resultProviderMetadata: metadata }) };
+}
+
+type Shown = { state: "output-available"; output: UIJson } | { state: "output-error"; errorText: string };
+
+/** UI messages know texts, JSON and error texts; what was another kind is told beside it, so that it comes back. */
+function shownOutput(output: Exclude<ToolOutput, { readonly type: "execution-denied" }>): {
+  readonly shown: Shown;
+  readonly own?: { readonly [key: string]: Json };
+} {
+  switch (output.type) {
+    case "text":
+      return { shown: { state: "output-available", output: output.value } };
+    case "json": {
+      const shown: Shown = { state: "output-available", output: output.value as UIJson };
+      return typeof output.value === "string" ? { shown, own: { output: "json" } } : { shown };
+    }
+    case "content":
+      return { shown: { state: "output-available", output: output as unknown as UIJson }, own: { output: "content" } };
+    case "error-text":
+      return { shown: { state: "output-error", errorText: output.value } };
+    case "error-json":
+      return { shown: { state: "output-error", errorText: JSON.stringify(output.value) }, own: { output: "error-json" } };
+    default: {
+      const { reason } = output;
+      const errorText = `Interrupted, outcome unknown${reason === undefined ? "" : `: ${reason}`}`;
+      return { shown: { state: "output-error", errorText }, own: { output: "interrupted", ...(reason === undefined ? {} : { reason }) } };
+    }
+  }
+}
