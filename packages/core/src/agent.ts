@@ -81,8 +81,11 @@ export interface AgentContext {
   setState(value: Json): Promise<void>;
   /** Hands an event to the caller. Resolves when a message is durable; at once for the others. */
   emit(event: AgentEvent): Promise<void>;
-  /** Calls another agent under this call: it inherits deadline, cancel, principal and call slot; `history: true` lends it this conversation, read-only. */
-  call(agent: string, input: MessageInput, options?: CallOptions & { readonly history?: boolean }): Promise<Reply>;
+  /**
+   * Calls another agent under this call: it inherits deadline, cancel, principal and call slot. `history: true` lends it this
+   * conversation, read-only; `show: true` passes what it shows (deltas and data, not its messages) on to this call's reader.
+   */
+  call(agent: string, input: MessageInput, options?: CallOptions & { readonly history?: boolean; readonly show?: boolean }): Promise<Reply>;
 }
 
 /** An agent's work. The returned message is the answer; a generator yields events on the way and returns the answer. */

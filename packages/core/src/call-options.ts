@@ -3,7 +3,7 @@ import { AixgoError } from "./errors.ts";
 import { expectMs } from "./options.ts";
 
 /** Options of a sub-call. */
-export type NestedOptions = CallOptions & { readonly history?: boolean };
+export type NestedOptions = CallOptions & { readonly history?: boolean; readonly show?: boolean };
 
 type Rule = (value: unknown) => string | undefined;
 type WellFormed = { isWellFormed(): boolean };
@@ -26,6 +26,7 @@ const TURN: { readonly [key: string]: Rule } = {
 const NESTED: { readonly [key: string]: Rule } = {
   ...CALL,
   history: (value) => (typeof value === "boolean" ? undefined : "true or false"),
+  show: (value) => (typeof value === "boolean" ? undefined : "true or false"),
 };
 
 /** Mail has no principal: what a receiver must know of its sender belongs into the message. */

@@ -5,7 +5,7 @@ import { Cancellation } from "./cancellation.ts";
 import { AixgoError, isAixgoError } from "./errors.ts";
 import { execute } from "./execution.ts";
 import { currentFrame } from "./frame.ts";
-import type { Invocation } from "./invocation.ts";
+import type { Invocation, ShownEvent } from "./invocation.ts";
 import { completeMessage, type MessageInput, textOf } from "./message.ts";
 import { toMessage } from "./message-check.ts";
 import { METRIC } from "./observer.ts";
@@ -104,7 +104,14 @@ export function callNested(
     return Promise.reject(new AixgoError("LIMIT_EXCEEDED", `agent "${parent.agentName}" calls agents ${MAX_DEPTH} levels deep`));
   const cancellation = new Cancellation();
   cancellation.within(parent.cancellation);
-  return performCall(site, { kind: "nested", agent, input, options, cancellation, parent });
+  const show = options?.show === true ? passOn(parent) : undefined;
+  return performCall(site, { kind: "nested", agent, input, options, cancellation, parent, ...(show === undefined ? undefined : { show }) });
+}
+
+/** Messages are left out: they are the callee's own, and not stored with the caller's. */
+function passOn(parent: Invocation): ((event: ShownEvent) => void) | undefined {
+  const { show } = parent;
+  return show === undefined ? undefined : (event) => (event.type === "message" || parent.over ? undefined : show(event));
 }
 
 function checkOptions(request: CallRequest): CallOptions {

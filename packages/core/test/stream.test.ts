@@ -13,6 +13,30 @@ const shown = (event: AgentEvent): string =>
 const delta = (text: string): AgentEvent => ({ type: "text-delta", text });
 
 describe("stream", () => {
+  it("shows what a sub-call shows where it is asked to, but not the messages of its own", async () => {
+    const inner: Execute = async function* (_input, context) {
+      yield delta("in");
+      yield { type: "data-progress", data: 1 };
+      await context.emit({ type: "message", message: "inner's step" });
+      return "inner's answer";
+    };
+    const outer: Execute = async (_input, context) => {
+      await context.call("inner", "x");
+      await context.call("inner", "x", { show: false });
+      return (await context.call("inner", "x", { show: true })).text;
+    };
+    await using runtime = createRuntime()
+      .register("inner", inner)
+      .register("outer", outer)
+      .register("outmost", async (_input, context) => (await context.call("outer", "x", { show: true })).text);
+    await runtime.start();
+    for (const agent of ["outer", "outmost"])
+      expect((await collect(runtime.stream(agent, "q"))).map(shown)).toEqual(["in", "data-progress", "[inner's answer]"]);
+    // Without a reader it goes nowhere.
+    expect((await runtime.call("outer", "q")).text).toBe("inner's answer");
+    const wrong = runtime.call("outmost", "q", { show: true } as never);
+    expect((await errorOf(wrong)).code).toBe("INVALID_OPTION");
+  });
   it("shows events as they happen, the answer last, with rising cursors", async () => {
     const go = gate();
     const runtime = await runtimeOf(async function* (_input, context) {
