@@ -12,6 +12,19 @@ export const record: Check = (value) => (isRecord(value) ? undefined : "must be 
 export const finite: Check = (value) => (Number.isFinite(value) ? undefined : "must be a number");
 export const fraction: Check = (value) =>
   typeof value === "number" && value >= 0 && value <= 1 ? undefined : "must be a number from 0 to 1";
+export const flag: Check = (value) => (typeof value === "boolean" ? undefined : "must be true or false");
+export const names: Check = (value) =>
+  Array.isArray(value) && value.length > 0 && value.every((each) => words(each) === undefined)
+    ? undefined
+    : "must be a list of agents' names that is not empty";
+export const oneOf =
+  (...known: readonly string[]): Check =>
+  (value) =>
+    known.includes(value as string) ? undefined : `must be one of ${known.join(", ")}`;
+export const methods =
+  (...named: readonly string[]): Check =>
+  (value) =>
+    isRecord(value) && named.every((each) => typeof value[each] === "function") ? undefined : `must be an object with ${named.join(", ")}`;
 export const callable: Check = (value) => (typeof value === "function" ? undefined : "must be a function");
 export const whole =
   (least: number): Check =>
@@ -41,6 +54,9 @@ export const schema: Check = (value) => {
     : "must be a Standard Schema, as of zod, valibot or arktype";
 };
 
+/** Owners that are functions of ours, not agents. */
+const FACTORY = /^(?:(?:create|merge)[A-Z]\w*|sequential|parallel|router|reflection)$/;
+
 /**
  * Checks what an owner was given: unknown members, members that do not fit, members that are missing.
  *
@@ -65,5 +81,5 @@ export function check(
 }
 
 export function invalid(owner: string, problem: string): AixgoError {
-  return new AixgoError("INVALID_OPTION", /^(?:create|merge)[A-Z]/.test(owner) ? `${owner}: ${problem}` : `agent "${owner}": ${problem}`);
+  return new AixgoError("INVALID_OPTION", FACTORY.test(owner) ? `${owner}: ${problem}` : `agent "${owner}": ${problem}`);
 }

@@ -24,8 +24,12 @@ export function recordUsage({ message, usage }: Answer): Answer["message"] {
 
 /** What `recordUsage` recorded. */
 export function recordedUsage({ role, metadata }: Pick<Message, "role" | "metadata">): Usage | undefined {
-  const usage = metadata?.["usage"];
-  if (role !== "assistant" || !isRecord(usage)) return undefined;
+  return role === "assistant" ? readUsage(metadata?.["usage"]) : undefined;
+}
+
+/** Usage that was stored as JSON. */
+export function readUsage(usage: unknown): Usage | undefined {
+  if (!isRecord(usage)) return undefined;
   const { inputTokens, outputTokens } = usage;
   return {
     ...(isCount(inputTokens) ? { inputTokens } : undefined),
