@@ -7,8 +7,11 @@ import { callable, check, type Checks, duration, invalid, record, schema, text, 
 import type { Tool } from "./tool.ts";
 
 export interface ReActAgentOptions extends ModelAgentOptions {
-  /** By the name that the model calls: letters, digits, `_` and `-`, at most 64. */
-  readonly tools?: Readonly<Record<string, Tool>>;
+  /**
+   * By the name that the model calls: letters, digits, `_` and `-`, at most 64. A function is asked at the start of each turn, for tools
+   * that come and go; what is wrong with them then fails the turn.
+   */
+  readonly tools?: Readonly<Record<string, Tool>> | (() => Readonly<Record<string, Tool>>);
   /** Model calls in one turn, those of its earlier attempts included; then `LIMIT_EXCEEDED`. @default 16 */
   readonly maxSteps?: number;
   /** Calls of one step that run at once. @default 8 */
@@ -34,13 +37,19 @@ export const REACT_AGENT_DEFAULTS: Required<Limits> = Object.freeze({
   ...MODEL_DEFAULTS,
 });
 
+export interface Toolset {
+  readonly tools: ReadonlyMap<string, Tool>;
+  /** What the model is shown of them. */
+  readonly functions: readonly ModelFunction[];
+}
+
 export interface ResolvedOptions extends Required<Limits> {
   readonly name: string;
   readonly role?: string;
   readonly model: LanguageModel;
   readonly instructions?: string;
-  readonly tools: ReadonlyMap<string, Tool>;
-  readonly functions: readonly ModelFunction[];
+  /** Those of a turn that begins now. */
+  readonly toolset: () => Toolset;
   readonly settings: ModelSettings;
   readonly retry: Required<RetryOptions>;
   readonly history: HistoryBudget;
@@ -48,7 +57,7 @@ export interface ResolvedOptions extends Required<Limits> {
 
 const OPTIONS: Checks<ReActAgentOptions> = {
   ...MODEL_AGENT_CHECKS,
-  tools: record,
+  tools: (value) => (typeof value === "function" ? undefined : record(value)),
   maxSteps: whole(1),
   maxParallelTools: whole(1),
   toolTimeoutMs: duration,
@@ -74,6 +83,29 @@ export function resolveOptions(options: ReActAgentOptions): ResolvedOptions {
   const { name, role, model, instructions, tools = {}, history = {} } = options;
   const modelOptions = resolveModelOptions(name, options);
   check(name, "history.", BUDGET, history, []);
+  const toolset = typeof tools === "function" ? () => resolveTools(name, tools()) : fixed(resolveTools(name, tools));
+  const limits = Object.fromEntries(
+    Object.entries(REACT_AGENT_DEFAULTS).map(([limit, standard]) => [limit, options[limit as keyof Limits] ?? standard]),
+  ) as unknown as Required<Limits>;
+  return Object.freeze({
+    name,
+    ...(role === undefined ? undefined : { role }),
+    model,
+    ...(instructions === undefined ? undefined : { instructions }),
+    toolset,
+    ...modelOptions,
+    history: { ...history },
+    ...limits,
+  });
+}
+
+function fixed(toolset: Toolset): () => Toolset {
+  return () => toolset;
+}
+
+function resolveTools(name: string, tools: Readonly<Record<string, Tool>>): Toolset {
+  const problem = record(tools);
+  if (problem !== undefined) throw invalid(name, `tools ${problem}`);
   const functions = Object.entries(tools).map(([toolName, tool]): ModelFunction => {
     if (!/^[a-zA-Z0-9_-]{1,64}$/.test(toolName))
       throw invalid(name, `tools: the name ${JSON.stringify(toolName)} must be 1 to 64 letters, digits, _ or -`);
@@ -85,18 +117,5 @@ export function resolveOptions(options: ReActAgentOptions): ResolvedOptions {
       inputSchema: jsonSchemaOf(toolName, tool),
     };
   });
-  const limits = Object.fromEntries(
-    Object.entries(REACT_AGENT_DEFAULTS).map(([limit, standard]) => [limit, options[limit as keyof Limits] ?? standard]),
-  ) as unknown as Required<Limits>;
-  return Object.freeze({
-    name,
-    ...(role === undefined ? undefined : { role }),
-    model,
-    ...(instructions === undefined ? undefined : { instructions }),
-    tools: new Map(Object.entries(tools)),
-    functions,
-    ...modelOptions,
-    history: { ...history },
-    ...limits,
-  });
+  return { tools: new Map(Object.entries(tools)), functions };
 }

@@ -36,10 +36,11 @@ export function createReActAgent(options: ReActAgentOptions): Agent {
 }
 
 async function* run(options: ResolvedOptions, input: Message, context: AgentContext): AsyncGenerator<AgentEvent, AgentResult, void> {
-  const { name, model, tools, functions, settings, instructions, maxSteps, maxResponseBytes } = options;
+  const { name, model, settings, instructions, maxSteps, maxResponseBytes } = options;
   const { signal } = context;
   throwIfAborted(signal, `agent "${name}"`);
   checkInput(name, input);
+  const { tools, functions } = options.toolset();
   const [history, stored] = await Promise.all([readHistory(context, options.history), context.steps()]);
   // An answer that was stored, and then the process died before the turn was closed.
   const last = stored.at(-1);

@@ -1,4 +1,4 @@
-import type { AgentContext, Json, ToolOutput } from "@aixgo/core";
+import { type AgentContext, AixgoError, type Json, type ToolOutput } from "@aixgo/core";
 
 /** A Standard Schema (zod, valibot, arktype …). `validate` may answer at once or later. */
 export interface StandardInput<I> {
@@ -45,4 +45,20 @@ export interface Tool<I = any> {
 /** Identity, for its types: gives `execute` the type that `inputSchema` validates to. */
 export function tool<I>(tool: Tool<I>): Tool<I> {
   return tool;
+}
+
+/**
+ * Tools from several places in one record.
+ *
+ * @throws AixgoError `INVALID_OPTION` for a name that two of them have: give one of them a prefix
+ */
+export function mergeTools(...records: readonly Readonly<Record<string, Tool>>[]): Readonly<Record<string, Tool>> {
+  const merged = new Map<string, Tool>();
+  for (const record of records)
+    for (const [name, each] of Object.entries(record)) {
+      if (merged.has(name))
+        throw new AixgoError("INVALID_OPTION", `mergeTools: two tools are named ${name}; give one of them another name, or a prefix`);
+      merged.set(name, each);
+    }
+  return Object.fromEntries(merged);
 }

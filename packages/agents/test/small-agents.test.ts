@@ -132,10 +132,10 @@ describe("a producer", () => {
 
   it.each([
     [{}, "give either source or everyMs"],
-    [{ source: () => [], everyMs: 5, produce: () => "x" }, "give either source or everyMs"],
+    [{ source: (): never[] => [], everyMs: 5, produce: (): string => "x" }, "give either source or everyMs"],
     [{ everyMs: 5 }, "everyMs and produce are given together"],
-    [{ everyMs: 0, produce: () => "x" }, "everyMs"],
-    [{ everyMs: Infinity, produce: () => "x" }, "everyMs"],
+    [{ everyMs: 0, produce: (): string => "x" }, "everyMs"],
+    [{ everyMs: Infinity, produce: (): string => "x" }, "everyMs"],
     [{ source: () => [], send: "x" }, "send must be a function"],
     [{ source: () => [], logger: {} }, "logger must be an object with debug"],
     [{ source: () => [], every: 5 }, "unknown option every"],
