@@ -62,7 +62,7 @@ const SYNTHESIS: Checks<SynthesisAggregatorOptions> = { ...ASKING, ...MODEL_AGEN
  */
 export function createAggregatorAgent(options: AggregatorOptions): Agent {
   const synthesis = isRecord(options) && options["strategy"] === "synthesis";
-  check("createAggregatorAgent", "", (synthesis ? SYNTHESIS : VOTING) as Checks<AggregatorOptions>, options, [
+  check("createAggregatorAgent", "", synthesis ? SYNTHESIS : VOTING, options, [
     "name",
     "agents",
     "strategy",

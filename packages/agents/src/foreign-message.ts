@@ -53,7 +53,7 @@ export function carry(metadata: unknown, place: Place, own: { readonly [key: str
   const before = given[OWN];
   const merged = { ...(isRecord(before) ? before : undefined), ...own };
   const { [OWN]: _own, ...others } = given;
-  const all = Object.keys(merged).length === 0 ? others : { ...others, [OWN]: merged as { readonly [key: string]: Json } };
+  const all = Object.keys(merged).length === 0 ? others : { ...others, [OWN]: merged };
   return Object.keys(all).length === 0 ? {} : { providerOptions: all };
 }
 

@@ -75,6 +75,7 @@ export function createMcpConnection(options: McpConnectionOptions): McpConnectio
     connecting.then(
       (made) => {
         if (closed) void made.close().catch(() => {});
+        // oxlint-disable-next-line unicorn/prefer-add-event-listener -- a client of the SDK has no other way
         else made.onclose = () => forget(connecting);
       },
       () => forget(connecting),

@@ -9,8 +9,7 @@ export function mcpOutput(result: Json): ToolOutput {
     const text = parts.map((part) => (part.type === "text" ? part.text : `[${part.type}]`)).join("\n");
     return { type: "error-text", value: text === "" ? "The tool failed without words." : text };
   }
-  if (parts.length === 0)
-    return structuredContent === undefined ? { type: "text", value: "" } : { type: "json", value: structuredContent as Json };
+  if (parts.length === 0) return structuredContent === undefined ? { type: "text", value: "" } : { type: "json", value: structuredContent };
   const [only] = parts;
   return parts.length === 1 && only?.type === "text" ? { type: "text", value: only.text } : { type: "content", value: parts };
 }

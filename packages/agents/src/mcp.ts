@@ -168,10 +168,9 @@ function server(options: McpToolsOptions): {
   if (url !== undefined) {
     const address = new URL(url);
     const requestInit = headers === undefined ? {} : { requestInit: { headers: { ...headers } } };
-    // The SDK's own class does not fit its interface under `exactOptionalPropertyTypes`.
     return {
       label: `the MCP server at ${address.host}`,
-      open: () => new StreamableHTTPClientTransport(address, requestInit) as Transport,
+      open: () => new StreamableHTTPClientTransport(address, requestInit),
       reopens: true,
     };
   }

@@ -124,7 +124,7 @@ function toolState(call: ToolCallPart, result: ToolResultPart | undefined, byPro
   if (result === undefined) {
     if (asked === undefined) return { ...base, state: "input-available" };
     return asked.approved === undefined
-      ? { ...base, state: "approval-requested", approval: { ...asked } as { id: string } }
+      ? { ...base, state: "approval-requested", approval: { ...asked } }
       : { ...base, state: "approval-responded", approval: asked as Approval & { approved: boolean } };
   }
   const { output } = result;

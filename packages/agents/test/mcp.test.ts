@@ -39,7 +39,8 @@ async function use(tools: Readonly<Record<string, Tool>>, toolName: string, inpu
   const conversation = createConversation();
   await conversation.attempt(createReActAgent({ name: "a", model, tools, ...options }));
   expect(model.calls).toHaveLength(2);
-  return (conversation.stored[1]?.parts[0] as Part & { type: "tool-result" }).output;
+  const [result] = conversation.stored[1]?.parts ?? [];
+  return (result as Part & { type: "tool-result" }).output;
 }
 async function until(done: () => boolean): Promise<void> {
   for (let tries = 0; tries < 2_000 && !done(); tries += 1) await delay(5);
