@@ -104,7 +104,7 @@ function fixed(toolset: Toolset): () => Toolset {
 }
 
 function resolveTools(name: string, tools: Readonly<Record<string, Tool>>): Toolset {
-  const problem = record(tools);
+  const problem = "then" in Object(tools) ? "must give its tools at once, not a promise of them" : record(tools);
   if (problem !== undefined) throw invalid(name, `tools ${problem}`);
   const functions = Object.entries(tools).map(([toolName, tool]): ModelFunction => {
     if (!/^[a-zA-Z0-9_-]{1,64}$/.test(toolName))

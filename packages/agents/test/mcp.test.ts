@@ -350,6 +350,14 @@ describe("options", () => {
     );
   });
 
+  it("tools as a function that are a promise fail the turn, rather than being none", async () => {
+    const agent = createReActAgent({ name: "a", model: createScriptedModel(["x"]), tools: (async () => ({})) as never });
+    await expect(createConversation().attempt(agent)).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: expect.stringContaining("not a promise"),
+    });
+  });
+
   it("tools as a function that are wrong fail the turn and name the tool", async () => {
     await using runtime = createRuntime().register(
       createReActAgent({ name: "a", model: createScriptedModel(["x"]), tools: () => ({ "bad name": {} as never }) }),

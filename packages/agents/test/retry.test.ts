@@ -3,7 +3,7 @@ import { createRuntime, textOf, withSessionManager } from "@aixgo/core";
 import { createMemoryBackend, createSessionManager } from "@aixgo/session";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { createReActAgent, type ReActAgentOptions, tool } from "../src/index.ts";
+import { createReActAgent, RETRY_DEFAULTS, type ReActAgentOptions, tool } from "../src/index.ts";
 import { createScriptedModel, type ScriptedStep } from "../src/testing.ts";
 import { createConversation, shown } from "./harness.ts";
 
@@ -31,6 +31,10 @@ describe("a model that fails for a reason that may pass", () => {
     expect(shown(done.events)).toBe("Fine.");
     expect(model.calls).toHaveLength(2);
     expect(model.calls[1]?.prompt).toEqual(model.calls[0]?.prompt);
+  });
+
+  it("is called as often as RETRY_DEFAULTS say, unless told otherwise", () => {
+    expect(RETRY_DEFAULTS).toEqual({ maxRetries: 2, minDelayMs: 500, maxDelayMs: 30_000 });
   });
 
   it("is called maxRetries times more, then the last error is told", async () => {

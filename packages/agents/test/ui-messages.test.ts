@@ -9,6 +9,7 @@ import { createScriptedModel } from "../src/testing.ts";
 import { conversation, merged } from "./conversations.ts";
 import { message } from "./harness.ts";
 
+const LONG = process.env["AIXGO_LONG"] !== undefined;
 const call = (toolCallId: string, more: object = {}): Part => ({
   type: "tool-call",
   toolCallId,
@@ -157,19 +158,23 @@ describe("toUIMessages", () => {
     expect(toUIMessages(await copy.messages()).map(({ parts }) => parts)).toEqual(chat.map(({ parts }) => parts));
   });
 
-  it("round-trips any conversation, and is always valid", async () => {
-    await fc.assert(
-      fc.asyncProperty(conversation(), async (messages) => {
-        const chat = await valid(messages);
-        expect(bare(fromUIMessages(chat))).toEqual(bare(merged(messages)));
-        expect(toUIMessages(fromUIMessages(chat).map((draft, index) => ({ timestamp: "", id: `x${index}`, ...draft })))).toMatchObject(
-          chat.map(({ role, parts }) => ({ role, parts })),
-        );
-        await convertToModelMessages(chat);
-      }),
-      { numRuns: process.env["AIXGO_LONG"] === undefined ? 150 : 5_000 },
-    );
-  });
+  it(
+    "round-trips any conversation, and is always valid",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(conversation(), async (messages) => {
+          const chat = await valid(messages);
+          expect(bare(fromUIMessages(chat))).toEqual(bare(merged(messages)));
+          expect(toUIMessages(fromUIMessages(chat).map((draft, index) => ({ timestamp: "", id: `x${index}`, ...draft })))).toMatchObject(
+            chat.map(({ role, parts }) => ({ role, parts })),
+          );
+          await convertToModelMessages(chat);
+        }),
+        { numRuns: LONG ? 2_000 : 150 },
+      );
+    },
+    LONG ? 600_000 : 60_000,
+  );
 });
 
 describe("fromUIMessages", () => {
