@@ -73,6 +73,7 @@ const TOOL: Checks<Tool> = {
   jsonSchema: record,
   toOutput: callable,
   effect: (value) => (value === "idempotent" || value === "once" ? undefined : 'must be "idempotent" or "once"'),
+  needsApproval: (value) => (typeof value === "boolean" || typeof value === "function" ? undefined : "must be true, false or a function"),
   timeoutMs: duration,
   execute: callable,
 };

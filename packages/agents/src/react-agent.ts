@@ -22,7 +22,8 @@ import { addUsage, recordedUsage, recordUsage } from "./usage.ts";
  * until it answers without a call.
  *
  * Each step is stored before the next thing happens: a call before its tool runs, a result when its tool ends. So a turn that
- * was cut off is continued where it stopped. Calls without a result run again, but for tools with `effect: "once"`.
+ * was cut off is continued where it stopped. Calls without a result run again, but for tools with `effect: "once"`. Calls of tools
+ * with `needsApproval` wait for an answer, for days if need be: the turn is suspended.
  *
  * A call rejects with `AGENT_FAILED` (the model failed; the cause is the provider's error), `TIMEOUT` (it was silent),
  * `LIMIT_EXCEEDED` (`maxSteps`, `maxResponseBytes`) or `INVALID_INPUT`. What a tool does wrong is told to the model and fails nothing.
@@ -50,14 +51,15 @@ async function* run(options: ResolvedOptions, input: Message, context: AgentCont
   const steps: Spoken[] = [...stored];
   let taken = steps.filter(({ role }) => role === "assistant").length;
   let open = openCalls(steps);
-  let resumed = open.length > 0;
+  // After a suspension nothing was cut off: what is open has waited, and has not begun.
+  let again = open.length > 0 && context.session?.resumed !== true;
   for (;;) {
-    for await (const result of results(open, resumed)) {
+    for await (const result of results(open, taken, again)) {
       const message: Spoken = { role: "tool", parts: [result] };
       yield { type: "message", message };
       steps.push(message);
     }
-    resumed = false;
+    again = false;
     if (taken >= maxSteps) {
       const problem = `agent "${name}" took maxSteps (${maxSteps}) without an answer; its steps are stored, and with a higher limit the turn can be continued`;
       throw new AixgoError("LIMIT_EXCEEDED", problem, { details: { maxSteps } });
@@ -84,11 +86,12 @@ async function* run(options: ResolvedOptions, input: Message, context: AgentCont
   }
 
   /** What an earlier attempt left open is run again, or told as unknown. */
-  async function* results(calls: readonly ToolCallPart[], again: boolean): ReturnType<typeof runTools> {
-    const isLost = ({ toolName }: ToolCallPart): boolean => again && tools.get(toolName)?.effect === "once";
+  async function* results(calls: readonly ToolCallPart[], step: number, cutOff: boolean): ReturnType<typeof runTools> {
+    const isLost = ({ toolName }: ToolCallPart): boolean => cutOff && tools.get(toolName)?.effect === "once";
     for (const call of calls) if (isLost(call)) yield outcomeUnknown(call);
     yield* runTools(
       calls.filter((call) => !isLost(call)),
+      step,
       tools,
       options,
       context,

@@ -1,4 +1,14 @@
-import { AixgoError, type AgentContext, type Json, type ToolCallPart, type ToolOutput, type ToolResultPart } from "@aixgo/core";
+import {
+  AixgoError,
+  type AgentContext,
+  isAixgoError,
+  type Json,
+  type SuspendRequest,
+  type ToolCallPart,
+  type ToolOutput,
+  type ToolResultPart,
+} from "@aixgo/core";
+import { approvalRequest, denialOf } from "./approval.ts";
 import { throwIfAborted, within } from "./deadline.ts";
 import { cutText, isRecord } from "./json.ts";
 import type { Tool, ToolContext } from "./tool.ts";
@@ -28,15 +38,20 @@ export function isOutcomeUnknown({ output }: ToolResultPart): boolean {
  * Runs calls side by side and yields each result as it comes, so that a crash loses only what was still running. A call never
  * fails the agent: what goes wrong is told to the model. Only the agent's own signal ends it, at once; then, and when the
  * generator is left, the signals of the tools abort.
+ *
+ * Calls that wait for a person have no result: when all others have theirs, it throws `TURN_SUSPENDED`. `step` is the number of the
+ * turn's step that they belong to.
  */
 export async function* runTools(
   calls: readonly ToolCallPart[],
+  step: number,
   tools: ReadonlyMap<string, Tool>,
   limits: ToolLimits,
   context: AgentContext,
 ): AsyncGenerator<ToolResultPart, void, void> {
   const waiting = calls.values();
-  const running = new Map<number, Promise<{ readonly index: number; readonly result: ToolResultPart }>>();
+  const running = new Map<number, Promise<{ readonly index: number; readonly call: ToolCallPart; readonly outcome: Outcome }>>();
+  let suspended: AixgoError | undefined;
   const stop = new AbortController();
   const abort = (): void => stop.abort(context.signal.reason);
   context.signal.addEventListener("abort", abort, { once: true });
@@ -48,77 +63,135 @@ export async function* runTools(
         const { done, value: call } = waiting.next();
         if (done === true) break;
         const index = started++;
-        const work = runTool(call, tools.get(call.toolName), limits, context, stop.signal).then((output) => ({
+        const work = runTool({ call, step, tool: tools.get(call.toolName) }, limits, context, stop.signal).then((outcome) => ({
           index,
-          result: resultOf(call, output),
+          call,
+          outcome,
         }));
         // Heard of in the race below, unless the generator was left before.
         work.catch(() => {});
         running.set(index, work);
       }
-      if (running.size === 0) return;
-      const { index, result } = await Promise.race(running.values());
+      if (running.size === 0) break;
+      const { index, call, outcome } = await Promise.race(running.values());
       running.delete(index);
-      yield result;
+      if ("output" in outcome) yield resultOf(call, outcome.output);
+      else suspended ??= outcome.suspended;
     }
   } finally {
     context.signal.removeEventListener("abort", abort);
     stop.abort(new AixgoError("CANCELLED", `agent "${context.agentName}" does not wait for its tools any more`));
   }
+  if (suspended !== undefined) throw suspended;
 }
 
+/** What became of a call: a result, or it waits for a person. */
+type Outcome = { readonly output: ToolOutput } | { readonly suspended: AixgoError };
+
 async function runTool(
-  call: ToolCallPart,
-  tool: Tool | undefined,
+  { call, step, tool }: { readonly call: ToolCallPart; readonly step: number; readonly tool: Tool | undefined },
   limits: ToolLimits,
   context: AgentContext,
   stopped: AbortSignal,
-): Promise<ToolOutput> {
+): Promise<Outcome> {
   const { toolName, toolCallId } = call;
   const { logger } = context;
   if (tool === undefined) {
     logger.warn({ toolName: cutText(toolName, 64), toolCallId }, "the model called a tool that does not exist");
-    return errorOutput(`There is no tool named ${JSON.stringify(cutText(toolName, 64))}.`);
+    return { output: errorOutput(`There is no tool named ${JSON.stringify(cutText(toolName, 64))}.`) };
   }
   if (!isRecord(call.input)) {
     const began = typeof call.input === "string" ? ` It began: ${cutText(call.input, MAX_ECHO_BYTES)}` : "";
-    return errorOutput(`Invalid input: it is not a JSON object.${began}`);
+    return { output: errorOutput(`Invalid input: it is not a JSON object.${began}`) };
   }
   const timeoutMs = tool.timeoutMs ?? limits.toolTimeoutMs;
   const own = new AbortController();
   const abort = (): void => own.abort(stopped.reason);
   stopped.addEventListener("abort", abort, { once: true });
+  const asking = createAsking(context);
   try {
     // The copy is the tool's to change: what is stored stays.
-    const work = execute(tool, structuredClone(call.input), toolContext(context, toolCallId, own.signal));
+    const work = execute(tool, structuredClone(call.input), {
+      approve: () => asking.approve(approvalRequest(call, step, context)),
+      context: toolContext(context, toolCallId, own.signal, asking.suspend),
+    });
     const late = (): Error => new AixgoError("TIMEOUT", `it took longer than ${timeoutMs} ms; its outcome is unknown`);
     const done = await within(work, { signal: stopped, ms: timeoutMs, late, what: `tool "${toolName}"` });
-    if ("problem" in done) return errorOutput(`Invalid input: ${done.problem}`);
-    return tool.toOutput === undefined
-      ? outputOf(done.value, limits.maxToolResultBytes)
-      : toldOutput(() => tool.toOutput?.(done.value as Json), limits.maxToolResultBytes);
+    if (asking.suspended !== undefined) return { suspended: asking.suspended };
+    if ("denied" in done) return { output: { type: "execution-denied", ...done.denied } };
+    if ("problem" in done) return { output: errorOutput(`Invalid input: ${done.problem}`) };
+    return {
+      output:
+        tool.toOutput === undefined
+          ? outputOf(done.value, limits.maxToolResultBytes)
+          : toldOutput(() => tool.toOutput?.(done.value as Json), limits.maxToolResultBytes),
+    };
   } catch (error) {
     own.abort(error);
     // Stopped from outside: no result is told, the call stays open for the next attempt.
     if (stopped.aborted) throw error;
+    if (asking.suspended !== undefined) return { suspended: asking.suspended };
+    if (asking.failed !== undefined) throw asking.failed;
     logger.warn({ toolName, toolCallId, error: error instanceof Error ? error.name : typeof error }, "a tool failed; the model is told");
-    return errorOutput(`The tool failed: ${wordsOf(error)}`);
+    return { output: errorOutput(`The tool failed: ${wordsOf(error)}`) };
   } finally {
     stopped.removeEventListener("abort", abort);
   }
 }
 
+/** What one call asks of a person, and how that went: a tool that hides it cannot make the call forget it. */
+interface Asking {
+  /** The turn waits. */
+  suspended: AixgoError | undefined;
+  /** It cannot be asked for approval, so the call cannot run. */
+  failed: AixgoError | undefined;
+  suspend(request: SuspendRequest): Promise<Json>;
+  approve(request: SuspendRequest): Promise<Json>;
+}
+
+function createAsking(context: AgentContext): Asking {
+  const asking: Asking = {
+    suspended: undefined,
+    failed: undefined,
+    async suspend(request) {
+      try {
+        return await context.suspend(request);
+      } catch (error) {
+        if (isAixgoError(error, "TURN_SUSPENDED")) asking.suspended ??= error;
+        throw error;
+      }
+    },
+    async approve(request) {
+      try {
+        return await asking.suspend(request);
+      } catch (error) {
+        if (isAixgoError(error)) asking.failed = error;
+        throw error;
+      }
+    },
+  };
+  return asking;
+}
+
+type Executed = { readonly value: unknown } | { readonly problem: string } | { readonly denied: { readonly reason?: string } };
+
 async function execute(
   tool: Tool,
   input: unknown,
-  context: ToolContext,
-): Promise<{ readonly value: unknown } | { readonly problem: string }> {
+  { approve, context }: { readonly approve: () => Promise<Json>; readonly context: ToolContext },
+): Promise<Executed> {
   const checked = readValidation(await tool.inputSchema["~standard"].validate(input));
   if ("problem" in checked) return checked;
+  const { needsApproval = false } = tool;
+  // Only a plain `false` lets a call run unasked.
+  if ((typeof needsApproval === "function" ? await needsApproval(checked.value) : needsApproval) !== false) {
+    const denied = denialOf(await approve());
+    if (denied !== undefined) return { denied };
+  }
   return { value: await tool.execute(checked.value, context) };
 }
 
-function toolContext(context: AgentContext, toolCallId: string, signal: AbortSignal): ToolContext {
+function toolContext(context: AgentContext, toolCallId: string, signal: AbortSignal, suspend: ToolContext["suspend"]): ToolContext {
   const { agentName, principal, logger, session } = context;
   return {
     agentName,
@@ -142,6 +215,7 @@ function toolContext(context: AgentContext, toolCallId: string, signal: AbortSig
         ...options,
         signal: options?.signal === undefined ? signal : AbortSignal.any([signal, options.signal]),
       }),
+    suspend,
   };
 }
 

@@ -31,6 +31,13 @@ export interface Tool<I = any> {
    * `once`: it never runs again; the model is told that the outcome is unknown. @default "idempotent"
    */
   readonly effect?: "idempotent" | "once";
+  /**
+   * Asks somebody before the call runs, always or as the checked input demands: the turn is suspended, with a request for each such
+   * call whose `data` is `{ type: "tool-approval", toolCallId, toolName, input }`, once the step's other calls have their results. It
+   * is answered with `runtime.resume(…, { approved, reason? })`, or `true` or `false`; any other answer denies. The model is told of a
+   * denial. A call with a session is needed: without one it rejects with `INVALID_OPTION`. @default false
+   */
+  readonly needsApproval?: boolean | ((input: I) => boolean | Promise<boolean>);
   /** Longest time of one call in milliseconds, `Infinity` for none. @default the agent's `toolTimeoutMs` */
   readonly timeoutMs?: number;
   /** What it throws is told to the model as an error. Nothing returned is told as `null`. */

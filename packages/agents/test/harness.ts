@@ -78,6 +78,7 @@ export function createConversation(history: readonly Message[] = [], input: Mess
         getState: async () => undefined,
         setState: async () => {},
         emit: async (event) => void events.push(event),
+        suspend: async () => Promise.reject(new AixgoError("INVALID_OPTION", "no session here")),
         call: options.call ?? (async () => Promise.reject(new AixgoError("AGENT_NOT_FOUND", "no agent here"))),
       };
       const generator = asGenerator(agent.execute(conversation.input, context));

@@ -30,15 +30,15 @@ export function accept(call: Invocation, event: AgentEvent): Promise<void> | und
 }
 
 async function storeStep(call: Invocation, event: AgentEvent, draft: MessageDraft): Promise<void> {
-  const { message } = await (call.turn as OpenTurn).append(draft);
-  keep(call, event, message);
+  const { message, version } = await (call.turn as OpenTurn).append(draft);
+  keep(call, event, message, version);
 }
 
-function keep(call: Invocation, event: AgentEvent, message: Message): void {
+function keep(call: Invocation, event: AgentEvent, message: Message, version?: number): void {
   const { message: given } = event as { readonly message: MessageInput };
   if (typeof given === "object") (call.stored ??= new WeakMap()).set(given, message);
   if (call.turn === undefined) (call.steps ??= []).push(message);
-  call.show?.({ type: "message", message });
+  call.show?.({ type: "message", message }, version);
 }
 
 function checkedEvent(event: unknown): CheckedEvent {

@@ -26,12 +26,18 @@ export async function runAgent(call: Invocation): Promise<Answer> {
     const context = createContext(call);
     const returned = call.agent.execute(call.input, context);
     const result = isGenerator(returned) ? await drain(call, returned) : await returned;
-    // Emits that the agent did not wait for come before its answer.
-    while (call.pending !== undefined && call.pending.size > 0) await Promise.allSettled(call.pending);
+    await stored(call);
     return answerOf(call, result);
   } catch (error) {
+    // A turn that waits for a person has what its agent handed over before.
+    if (call.turn !== undefined && call.turn.requests.length > 0) await stored(call);
     throw agentError(call.agentName, error);
   }
+}
+
+/** Emits that the agent did not wait for come before its end. */
+async function stored(call: Invocation): Promise<void> {
+  while (call.pending !== undefined && call.pending.size > 0) await Promise.allSettled(call.pending);
 }
 
 type Generator = AsyncGenerator<AgentEvent, AgentResult, void>;

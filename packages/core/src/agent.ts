@@ -1,4 +1,5 @@
 import type { Json, Message, MessageInput, Role } from "./message.ts";
+import type { SuspendRequest } from "./suspension.ts";
 import type { Logger } from "./telemetry.ts";
 
 /** On whose behalf a call runs. Sessions of one principal cannot be seen by another. */
@@ -22,7 +23,15 @@ export interface TurnOptions extends CallOptions {
   readonly ifBusy?: "queue" | "reject" | "interrupt";
   /** Longest wait for the running turn, in milliseconds; apart from `timeoutMs`, which starts with the turn. */
   readonly queueTimeoutMs?: number;
+  /**
+   * What a call with a new message does while a turn of this session waits for an answer. `reject`: `TURN_SUSPENDED`, naming what is
+   * asked. `decline`: the waiting turn ends as `cancelled`, its open calls as denied, and the new one begins. @default "reject"
+   */
+  readonly ifSuspended?: "reject" | "decline";
 }
+
+/** Of an answer to a suspended turn. `timeoutMs` is of the attempt that follows: waiting for a person has no time limit. */
+export type ResumeOptions = Omit<TurnOptions, "turnKey" | "ifSuspended">;
 
 export interface HistoryOptions {
   /** Only the last n messages; widened to the start of a step, so that no tool result loses its call. */
@@ -39,6 +48,7 @@ export interface Usage {
 }
 
 export interface Reply {
+  /** Of a suspended turn: the assistant's last message in it so far, else one without parts that is not stored. */
   readonly message: Message;
   /** The text parts of `message`, joined. */
   readonly text: string;
@@ -51,7 +61,10 @@ export interface Reply {
     readonly version: number;
     /** True if the answer was already in the log and the agent did not run. */
     readonly replayed: boolean;
-    readonly status: "completed";
+    /** `suspended`: it goes on when all `requests` are answered, see `runtime.resume`. */
+    readonly status: "completed" | "suspended";
+    /** What a suspended turn still waits for. */
+    readonly requests?: readonly SuspendRequest[];
   };
 }
 
@@ -71,7 +84,15 @@ export interface AgentContext {
   readonly principal?: Principal;
   readonly logger: Logger;
   /** Absent in a stateless call. */
-  readonly session?: { readonly id: string; readonly userId?: string; readonly turnId: string; readonly attempt: number };
+  readonly session?: {
+    readonly id: string;
+    readonly userId?: string;
+    readonly turnId: string;
+    /** 1 for the first attempt. */
+    readonly attempt: number;
+    /** The attempt before this one was suspended and everything it asked is answered: nothing of it was cut off. */
+    readonly resumed?: true;
+  };
   /** Messages of the other turns on the path, never this turn's; `[]` in a stateless call. */
   history(options?: HistoryOptions): Promise<readonly Message[]>;
   /** This turn's messages after its input, those of earlier attempts included. */
@@ -86,6 +107,16 @@ export interface AgentContext {
    * conversation, read-only; `show: true` passes what it shows (deltas and data, not its messages) on to this call's reader.
    */
   call(agent: string, input: MessageInput, options?: CallOptions & { readonly history?: boolean; readonly show?: boolean }): Promise<Reply>;
+  /**
+   * Asks somebody who may take days to answer. The first time it rejects with `TURN_SUSPENDED`: let that pass. The attempt ends as
+   * `suspended`, with all that was asked in it; the session is free of its lease, and no process needs to live. When everything is
+   * answered (`runtime.resume`) the agent runs again, on any node, and the same `requestId` resolves with the answer.
+   *
+   * Once something was asked, the attempt ends as suspended however the agent ends, unless it was cancelled or ran out of time: an
+   * answer that it returns all the same is dropped. What was emitted before is stored. Throws `INVALID_OPTION` in a call without
+   * a session (sub-calls too), `LIMIT_EXCEEDED` above 256 requests or the session's `maxMessageBytes`.
+   */
+  suspend(request: SuspendRequest): Promise<Json>;
 }
 
 /** An agent's work. The returned message is the answer; a generator yields events on the way and returns the answer. */

@@ -1,4 +1,4 @@
-import type { CallOptions, Principal, TurnOptions } from "./agent.ts";
+import type { CallOptions, Principal, ResumeOptions, TurnOptions } from "./agent.ts";
 import { AixgoError } from "./errors.ts";
 import { expectMs } from "./options.ts";
 
@@ -17,11 +17,20 @@ const CALL: { readonly [key: string]: Rule } = {
   principal: (value) =>
     isPrincipal(value) ? undefined : "an object with a string id, and optionally a string tenantId and an array of string roles",
 };
-const TURN: { readonly [key: string]: Rule } = {
+const RESUME: { readonly [key: string]: Rule } = {
   ...CALL,
-  turnKey: (value) => (isText(value) && value.length <= MAX_KEY_LENGTH ? undefined : `a string of 1 to ${MAX_KEY_LENGTH} characters`),
   ifBusy: (value) => (value === "queue" || value === "reject" || value === "interrupt" ? undefined : "queue, reject or interrupt"),
   queueTimeoutMs: (value) => (value === 0 ? undefined : expectMs(value)),
+};
+const TURN: { readonly [key: string]: Rule } = {
+  ...RESUME,
+  turnKey: (value) => (isText(value) && value.length <= MAX_KEY_LENGTH ? undefined : `a string of 1 to ${MAX_KEY_LENGTH} characters`),
+  ifSuspended: (value) => (value === "reject" || value === "decline" ? undefined : "reject or decline"),
+};
+const ATTACH: { readonly [key: string]: Rule } = {
+  signal: CALL["signal"] as Rule,
+  principal: CALL["principal"] as Rule,
+  after: (value) => (isText(value) ? undefined : "a cursor"),
 };
 const NESTED: { readonly [key: string]: Rule } = {
   ...CALL,
@@ -71,6 +80,23 @@ export function checkSignalOption(of: string, options: ReceiveOptions | undefine
 
 export function checkTurnOptions(options: TurnOptions | undefined): TurnOptions {
   return check("callWithSession", options, TURN);
+}
+
+export function checkResumeOptions(options: ResumeOptions | undefined): ResumeOptions {
+  return check("resume", options, RESUME);
+}
+
+/** Of following a turn that runs. */
+export interface TurnAttachOptions {
+  /** The cursor of the last event that was seen, on whatever node. @default the beginning of the running turn, behind its input */
+  readonly after?: string;
+  /** Ends the following with `CANCELLED`; the turn goes on. */
+  readonly signal?: AbortSignal;
+  readonly principal?: Principal;
+}
+
+export function checkAttachOptions(options: TurnAttachOptions | undefined): TurnAttachOptions {
+  return check("attach", options, ATTACH);
 }
 
 /** A sub-call acts for whom its caller acts: another principal is refused rather than ignored. */

@@ -1,14 +1,14 @@
 import type { CallOptions, Reply } from "./agent.ts";
 import { type CallRequest, type CallSite, type Prepared, startTimer, takeSlot, timeoutOf } from "./call.ts";
-import { checkCallOptions, checkNestedOptions, checkTurnOptions, type NestedOptions } from "./call-options.ts";
+import { checkCallOptions, checkNestedOptions, checkResumeOptions, checkTurnOptions, type NestedOptions } from "./call-options.ts";
 import { Cancellation } from "./cancellation.ts";
 import { AixgoError, isAixgoError } from "./errors.ts";
 import { execute } from "./execution.ts";
 import { currentFrame } from "./frame.ts";
 import type { Invocation, ShownEvent } from "./invocation.ts";
-import { completeMessage, type MessageInput, textOf } from "./message.ts";
+import { completeMessage, type MessageDraft, type MessageInput, textOf } from "./message.ts";
 import { toMessage } from "./message-check.ts";
-import { METRIC } from "./observer.ts";
+import { METRIC, type Observer } from "./observer.ts";
 import { askReady } from "./readiness.ts";
 import type { Registration } from "./registration.ts";
 import { createStake } from "./stake.ts";
@@ -26,14 +26,18 @@ export async function performCall(site: CallSite, request: CallRequest): Promise
   site.active.add(cancellation);
   site.inFlight.begin();
   let outcome = "ok";
-  try {
-    if (observer.span === undefined) return await answer(site, request);
+  const spanned = (span: NonNullable<Observer["span"]>): Promise<Reply> => {
     const attributes = {
       agent: labelOf(site, request),
       kind,
       ...(request.sessionId === undefined ? undefined : { session: request.sessionId }),
     };
-    return await observer.span(attributes, () => answer(site, request));
+    return span(attributes, () => answer(site, request));
+  };
+  try {
+    const reply = await (observer.span === undefined ? answer(site, request) : spanned(observer.span));
+    if (reply.turn?.status === "suspended") outcome = "suspended";
+    return reply;
   } catch (error) {
     outcome = isAixgoError(error) ? error.code : "ERROR";
     if (outcome === "AGENT_FAILED") observer.logger.warn({ agent: labelOf(site, request), kind, code: outcome }, "an agent failed");
@@ -70,7 +74,7 @@ async function answer(site: CallSite, request: CallRequest): Promise<Reply> {
     }
     if (!registration.running) await cancellation.race(registration.ensureStarted());
     if (registration.source.ready !== undefined) await checkReady(registration, cancellation, timeoutOf(site, request, options));
-    const draft = toMessage(request.input, "user");
+    const draft = request.resume === undefined ? toMessage(request.input, "user") : undefined;
     cancellation.throwIfCancelled();
     const principal = parent === undefined ? options.principal : parent.principal;
     const prepared: Prepared = { request, registration, options, principal, draft, stake, outer: parent?.frame ?? currentFrame() };
@@ -87,7 +91,7 @@ async function answerStateless(site: CallSite, prepared: Prepared): Promise<Repl
   if (wait !== undefined) await wait;
   prepared.request.cancellation.throwIfCancelled();
   startTimer(site, prepared);
-  const result = await execute(site, prepared, completeMessage(prepared.draft), undefined);
+  const result = await execute(site, prepared, completeMessage(prepared.draft as MessageDraft));
   const message = completeMessage(result.draft);
   return { message, text: textOf(message), ...(result.usage === undefined ? undefined : { usage: result.usage }) };
 }
@@ -116,6 +120,7 @@ function passOn(parent: Invocation): ((event: ShownEvent) => void) | undefined {
 
 function checkOptions(request: CallRequest): CallOptions {
   if (request.parent !== undefined) return checkNestedOptions(request.options, request.parent.principal);
+  if (request.resume !== undefined) return checkResumeOptions(request.options);
   return request.sessionId === undefined ? checkCallOptions(request.options) : checkTurnOptions(request.options);
 }
 

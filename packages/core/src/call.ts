@@ -2,12 +2,13 @@ import type { CallOptions, Principal } from "./agent.ts";
 import type { NestedOptions } from "./call-options.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { Frame } from "./frame.ts";
+import type { LiveTurn } from "./live-turn.ts";
 import type { Invocation, NestedCaller, ShownEvent } from "./invocation.ts";
 import type { Limiter } from "./limiter.ts";
 import type { MessageDraft, MessageInput } from "./message.ts";
 import type { CallKind, Observer } from "./observer.ts";
 import type { Registration } from "./registration.ts";
-import type { SessionHost } from "./session-host.ts";
+import type { OpenTurnRequest, SessionHost } from "./session-host.ts";
 import { createSlot, type Slot } from "./slot.ts";
 import type { Stake } from "./stake.ts";
 import type { Tally } from "./tally.ts";
@@ -17,6 +18,8 @@ export interface CallSite {
   readonly runtime: object;
   readonly observer: Observer;
   readonly sessions: SessionHost | undefined;
+  /** Turns that run here, by session. */
+  readonly live: Map<string, LiveTurn>;
   readonly limiter: Limiter | undefined;
   readonly timeoutMs: number | undefined;
   /** Calls not yet answered, for `stop`. */
@@ -37,7 +40,9 @@ export interface CallRequest {
   readonly options: NestedOptions | undefined;
   readonly cancellation: Cancellation;
   readonly sessionId?: string;
-  readonly show?: (event: ShownEvent) => void;
+  /** An answer to a suspended turn, instead of an input. */
+  readonly resume?: NonNullable<OpenTurnRequest["resume"]>;
+  readonly show?: (event: ShownEvent, cursor?: string) => void;
   readonly parent?: Invocation;
 }
 
@@ -47,7 +52,8 @@ export interface Prepared {
   readonly registration: Registration;
   readonly options: CallOptions;
   readonly principal: Principal | undefined;
-  readonly draft: MessageDraft;
+  /** Absent for the answer to a suspended turn. */
+  readonly draft: MessageDraft | undefined;
   readonly stake: Stake;
   /** The frame this call was made in. */
   readonly outer: Frame | undefined;

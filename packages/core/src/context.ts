@@ -1,9 +1,12 @@
 import type { AgentContext } from "./agent.ts";
 import { accept } from "./agent-event.ts";
+import { AixgoError } from "./errors.ts";
 import { badOutput } from "./failure.ts";
 import { type Invocation, overError, track } from "./invocation.ts";
 import { copyJson } from "./json.ts";
 import type { Json } from "./message.ts";
+import type { OpenTurn } from "./session-host.ts";
+import { type SuspendRequest, toSuspendRequest } from "./suspension.ts";
 
 /**
  * What the agent of this invocation is given. Its methods may be taken out of it (`{ emit, call }`).
@@ -64,6 +67,18 @@ export function createContext(call: Invocation): AgentContext {
         return call.callNested(call, agent, input, options);
       });
     },
+    suspend(request) {
+      return guarded(call, async () => {
+        open();
+        const asked = checkedRequest(call, request);
+        if (turn === undefined)
+          throw new AixgoError(
+            "INVALID_OPTION",
+            `agent "${call.agentName}" cannot suspend: this call has no session to wait in. Call it with callWithSession; a sub-call must leave the question to the agent that has the session`,
+          );
+        return turn.suspend(asked);
+      });
+    },
   };
   if (call.principal !== undefined) context.principal = call.principal;
   if (turn !== undefined) context.session = sessionOf(turn, call.sessionId as string);
@@ -93,9 +108,20 @@ function checkedState(call: Invocation, value: unknown): Json {
   }
 }
 
-function sessionOf(
-  turn: { readonly id: string; readonly attempt: number; readonly userId?: string },
-  id: string,
-): NonNullable<AgentContext["session"]> {
-  return { id, turnId: turn.id, attempt: turn.attempt, ...(turn.userId === undefined ? undefined : { userId: turn.userId }) };
+function checkedRequest(call: Invocation, request: SuspendRequest): SuspendRequest {
+  try {
+    return toSuspendRequest(request);
+  } catch (error) {
+    throw badOutput(call.agentName, "suspended with an invalid request", error);
+  }
+}
+
+function sessionOf(turn: OpenTurn, id: string): NonNullable<AgentContext["session"]> {
+  return {
+    id,
+    turnId: turn.id,
+    attempt: turn.attempt,
+    ...(turn.resumed ? { resumed: true } : undefined),
+    ...(turn.userId === undefined ? undefined : { userId: turn.userId }),
+  };
 }

@@ -13,7 +13,13 @@ import { releaseIfLost, type Stake } from "./stake.ts";
 import type { Metrics } from "./telemetry.ts";
 
 /** Runs the agent. Settles with it or with the cancellation, whichever is first; what the call holds stays held until the agent has ended. */
-export async function execute(site: CallSite, prepared: Prepared, input: Message, turn: OpenTurn | undefined): Promise<Answer> {
+export async function execute(
+  site: CallSite,
+  prepared: Prepared,
+  input: Message,
+  within?: { readonly turn: OpenTurn; readonly show: Invocation["show"] },
+): Promise<Answer> {
+  const turn = within?.turn;
   const { request, registration, stake, outer } = prepared;
   const { cancellation, parent } = request;
   const frame = frameOf(site, prepared);
@@ -29,7 +35,7 @@ export async function execute(site: CallSite, prepared: Prepared, input: Message
     frame,
     depth: parent === undefined ? 0 : parent.depth + 1,
     history: turn === undefined ? lent(prepared) : (options) => turn.history(options),
-    show: request.show,
+    show: within === undefined ? request.show && ((event) => request.show?.(event)) : within.show,
     callNested: site.callNested,
     steps: undefined,
     stored: undefined,

@@ -28,10 +28,16 @@ export type {
   HistoryOptions,
   Principal,
   Reply,
+  ResumeOptions,
   TurnOptions,
   Usage,
 } from "./agent.ts";
-export type { OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
+export type { TurnAttachOptions } from "./call-options.ts";
+export type { AttachedTurn, FollowedMessage, OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
+export { toSuspendRequest } from "./suspension.ts";
+export type { SuspendRequest } from "./suspension.ts";
+export { formatTurnCursor, parseTurnCursor } from "./turn-cursor.ts";
+export type { TurnPlace } from "./turn-cursor.ts";
 export {
   DEFAULT_AGENT_START_TIMEOUT_MS,
   DEFAULT_MAILBOX_CAPACITY,

@@ -28,8 +28,8 @@ export interface Invocation {
   /** Calls inside calls above this one. */
   readonly depth: number;
   readonly history: ((options: HistoryOptions | undefined) => Promise<readonly Message[]>) | undefined;
-  /** Shows an event to the reader of a stream. */
-  readonly show: ((event: ShownEvent) => void) | undefined;
+  /** Shows an event to whoever reads; of a stored message with the version it was stored at. */
+  readonly show: ((event: ShownEvent, version?: number) => void) | undefined;
   readonly callNested: NestedCaller;
   /** Messages that this execution handed over; of a turn the host has them. */
   steps: Message[] | undefined;

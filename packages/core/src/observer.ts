@@ -12,7 +12,7 @@ export const METRIC: {
   readonly mailReceived: "aixgo.mail.received";
   readonly mailDropped: "aixgo.mail.dropped";
 } = {
-  /** Calls that were answered, refused ones included; `outcome` is `ok` or the error's code. */
+  /** Calls that were answered, refused ones included; `outcome` is `ok`, `suspended` or the error's code. */
   count: "aixgo.call.count",
   /** From the call to its answer, in milliseconds. */
   durationMs: "aixgo.call.duration_ms",
@@ -30,7 +30,7 @@ export const METRIC: {
 
 export const CALL_SPAN = "aixgo.call";
 
-export type CallKind = "call" | "stream" | "parallel" | "session" | "session-stream" | "nested";
+export type CallKind = "call" | "stream" | "parallel" | "session" | "session-stream" | "resume" | "resume-stream" | "nested";
 
 /** Telemetry that cannot break a call: what a logger, metrics or tracing library throws stays there. */
 export interface Observer {

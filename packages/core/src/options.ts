@@ -58,7 +58,7 @@ export function expectMethods(...names: readonly string[]): (value: unknown) => 
 
 /** The rules of `RuntimeOptions`, for runtimes that extend them. */
 export const RUNTIME_OPTION_RULES: OptionRules<RuntimeOptions> = {
-  sessions: expectMethods("openTurn", "cancelTurn"),
+  sessions: expectMethods("openTurn", "cancelTurn", "agentOf", "attach", "follow"),
   metrics: expectMethods("count", "observe"),
   tracing: expectMethods("span"),
   logger: expectMethods("debug", "info", "warn", "error"),

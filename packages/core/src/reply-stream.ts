@@ -5,6 +5,7 @@ import { type ResponseOptions, streamResponse } from "./stream-response.ts";
 
 /**
  * The events of one call, as they happen, each with a cursor. Iterating is optional; each iterator sees every event that is kept.
+ * The cursors of a session turn are places in the session: `runtime.attach` goes on from them, on any node.
  *
  * Leaving the loop never stops a session turn; it stops a stateless call, when no other loop reads it. `cancel` stops both.
  * A loop ends by throwing the error that `reply` rejects with. For a reader that lags, and before anyone reads, at most
@@ -41,7 +42,7 @@ interface Reader {
  * `leavingCancels` is set.
  */
 export function createReplyStream(options: {
-  readonly body: (show: (event: ShownEvent) => void) => Promise<Reply>;
+  readonly body: (show: (event: ShownEvent, cursor?: string) => void) => Promise<Reply>;
   readonly cancel: (reason: string) => void;
   readonly leavingCancels: boolean;
 }): ReplyStream {
@@ -51,11 +52,11 @@ export function createReplyStream(options: {
   let lastMessageId: string | undefined;
   let ended: Ended | undefined;
 
-  const show = (event: ShownEvent): void => {
+  const show = (event: ShownEvent, cursor?: string): void => {
     if (ended !== undefined) return;
     count += 1;
     if (event.type === "message") lastMessageId = event.message.id;
-    const shown: StreamEvent = { ...event, cursor: String(count) };
+    const shown: StreamEvent = { ...event, cursor: cursor ?? String(count) };
     const bytes = bytesOf(event);
     kept.push(shown, bytes);
     for (const reader of readers) reader.push(shown, bytes);
@@ -69,8 +70,8 @@ export function createReplyStream(options: {
   const run = async (): Promise<Reply> => {
     try {
       const reply = await options.body(show);
-      // The answer is the last message shown, once.
-      if (reply.message.id !== lastMessageId) show({ type: "message", message: reply.message });
+      // The answer is the last message shown, once. A call with a session has shown it, with its place.
+      if (reply.turn === undefined && reply.message.id !== lastMessageId) show({ type: "message", message: reply.message });
       end({});
       return reply;
     } catch (error) {
@@ -194,7 +195,7 @@ function createBuffer(from: readonly (readonly [StreamEvent, number])[] = []): B
 }
 
 /** About what an event holds; messages are not counted. */
-function bytesOf(event: ShownEvent): number {
+export function bytesOf(event: ShownEvent): number {
   if (event.type === "message") return 0;
   return "text" in event ? event.text.length * 2 : JSON.stringify(event.data).length * 2;
 }

@@ -1,8 +1,18 @@
-import type { Agent, CallOptions, Execute, Reply, TurnOptions } from "./agent.ts";
+import type { Agent, CallOptions, Execute, Reply, ResumeOptions, TurnOptions } from "./agent.ts";
 import { shownName } from "./agent-name.ts";
-import { checkGrace, checkHealthTimeout, checkSignalOption, type ReceiveOptions, type SendOptions } from "./call-options.ts";
+import { createAttachedStream } from "./attached-stream.ts";
 import { callNested, performCall } from "./call-path.ts";
 import type { CallRequest, CallSite } from "./call.ts";
+import {
+  checkAttachOptions,
+  checkGrace,
+  checkHealthTimeout,
+  checkResumeOptions,
+  checkSignalOption,
+  type ReceiveOptions,
+  type SendOptions,
+  type TurnAttachOptions,
+} from "./call-options.ts";
 import { Cancellation } from "./cancellation.ts";
 import { AixgoError } from "./errors.ts";
 import { DEFAULT_HEALTH_TIMEOUT_MS, type RuntimeHealth } from "./health.ts";
@@ -10,7 +20,7 @@ import { createLifecycle } from "./lifecycle.ts";
 import { createLimiter } from "./limiter.ts";
 import type { MailboxStats } from "./mailbox.ts";
 import { createMailboxes } from "./mailboxes.ts";
-import type { Message, MessageInput } from "./message.ts";
+import type { Json, Message, MessageInput } from "./message.ts";
 import { createObserver } from "./observer.ts";
 import {
   DEFAULT_AGENT_START_TIMEOUT_MS,
@@ -25,6 +35,7 @@ import { callParallel } from "./parallel.ts";
 import { type Dependencies, planPhases } from "./phases.ts";
 import { createRegistration, type Registration } from "./registration.ts";
 import { createReplyStream, type ReplyStream } from "./reply-stream.ts";
+import type { SessionHost } from "./session-host.ts";
 import { createTally } from "./tally.ts";
 import { silentLogger } from "./telemetry.ts";
 
@@ -66,7 +77,26 @@ export interface Runtime extends AsyncDisposable {
   callParallel(agents: readonly string[], input: MessageInput, options?: CallOptions): Promise<Record<string, PromiseSettledResult<Reply>>>;
   callWithSession(agent: string, input: MessageInput, sessionId: string, options?: TurnOptions): Promise<Reply>;
   streamWithSession(agent: string, input: MessageInput, sessionId: string, options?: TurnOptions): ReplyStream;
-  /** Stops the session's running turn, in whatever process it runs. False: none runs. */
+  /**
+   * Answers a request of the session's suspended turn, on any node. When none waits any more the turn goes on as a new attempt, and
+   * this resolves with its reply; until then with status `suspended` and what still waits.
+   *
+   * The first answer to a request counts: made again, also by several nodes at once and with another decision, this brings what
+   * became of the first one, and goes on with a turn that was cut off or failed since. Throws `ENTRY_NOT_FOUND`, naming what is open, if there is no such request
+   * or a restore left it behind; `TURN_ENDED` if its turn was cancelled; and what `callWithSession` throws.
+   */
+  resume(sessionId: string, requestId: string, decision: Json, options?: ResumeOptions): Promise<Reply>;
+  streamResume(sessionId: string, requestId: string, decision: Json, options?: ResumeOptions): ReplyStream;
+  /**
+   * Follows the session's running turn, in whatever process it runs: each of its messages once, and where it runs in this one what
+   * it shows in between. Undefined: none runs, and what was said is in the session.
+   *
+   * With `after`, everything stored behind that cursor, whichever turn it was of. `reply` is the running attempt's; it is read from
+   * the log, so that of a failed turn the recorded error is thrown. Leaving the loop leaves the turn alone; `cancel` stops it.
+   * Throws `INVALID_OPTION` for what is no cursor, `INCARNATION_CHANGED` for one of another life of the session.
+   */
+  attach(sessionId: string, options?: TurnAttachOptions): Promise<ReplyStream | undefined>;
+  /** Stops the session's running turn, in whatever process it runs; ends a suspended one. False: there is none. */
   cancelTurn(sessionId: string, options?: { readonly turnId?: string; readonly reason?: string }): Promise<boolean>;
   /**
    * Puts a message into the agent's mailbox; resolves when it lies there. Waits for room up to `sendTimeoutMs`, in order.
@@ -130,6 +160,7 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
     observer,
     sessions: options.sessions,
     limiter,
+    live: new Map(),
     timeoutMs: options.timeoutMs,
     active,
     inFlight,
@@ -148,6 +179,24 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
         cancellation.cancel(new AixgoError("CANCELLED", `the call of agent ${shownName(request.agent)} was cancelled: ${reason}`)),
       leavingCancels: request.sessionId === undefined,
     });
+  };
+
+  const sessionsFor = (what: string): SessionHost => {
+    if (options.sessions === undefined)
+      throw new AixgoError("INVALID_OPTION", `${what} needs the option "sessions": createRuntime(withSessionManager(manager))`);
+    return options.sessions;
+  };
+
+  const answering = async (
+    kind: "resume" | "resume-stream",
+    sessionId: string,
+    resume: { readonly requestId: string; readonly decision: Json },
+    resumeOptions: ResumeOptions | undefined,
+    call: Pick<CallRequest, "cancellation" | "show">,
+  ): Promise<Reply> => {
+    const { principal } = checkResumeOptions(resumeOptions);
+    const agent = await sessionsFor("resume").agentOf(sessionId, principal && { principal });
+    return perform({ kind, agent, input: "", options: resumeOptions, sessionId, resume, ...call });
   };
 
   const runtime: Runtime = {
@@ -188,10 +237,32 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
       perform({ kind: "session", agent, input, options: turnOptions, sessionId: sessionId ?? "", cancellation: new Cancellation() }),
     streamWithSession: (agent, input, sessionId, turnOptions) =>
       stream({ kind: "session-stream", agent, input, options: turnOptions, sessionId: sessionId ?? "" }),
+    resume: (sessionId, requestId, decision, resumeOptions) =>
+      answering("resume", sessionId, { requestId, decision }, resumeOptions, { cancellation: new Cancellation() }),
+    streamResume(sessionId, requestId, decision, resumeOptions) {
+      const cancellation = new Cancellation();
+      return createReplyStream({
+        body: (show) => answering("resume-stream", sessionId, { requestId, decision }, resumeOptions, { cancellation, show }),
+        cancel: (reason) =>
+          cancellation.cancel(new AixgoError("CANCELLED", `the answer to request ${shownName(requestId)} was cancelled: ${reason}`)),
+        leavingCancels: false,
+      });
+    },
+    async attach(sessionId, attachOptions) {
+      const { after, signal, principal } = checkAttachOptions(attachOptions);
+      const sessions = sessionsFor("attach");
+      const attached = await sessions.attach(sessionId, { ...(after && { after }), ...(principal && { principal }) });
+      if (attached === undefined) return undefined;
+      const live = site.live.get(sessionId);
+      return createAttachedStream({
+        attached,
+        live: live?.turnId === attached.id ? live : undefined,
+        signal,
+        cancel: (reason) => sessions.cancelTurn(sessionId, { turnId: attached.id, ...(reason !== undefined && { reason }) }),
+      });
+    },
     async cancelTurn(sessionId, cancelOptions) {
-      if (options.sessions === undefined)
-        throw new AixgoError("INVALID_OPTION", 'cancelTurn needs the option "sessions": createRuntime(withSessionManager(manager))');
-      return options.sessions.cancelTurn(sessionId, cancelOptions);
+      return sessionsFor("cancelTurn").cancelTurn(sessionId, cancelOptions);
     },
     send: (agent, input, sendOptions) => mail.send(agent, input, sendOptions),
     broadcast: (input, sendOptions) => mail.broadcast(input, sendOptions),

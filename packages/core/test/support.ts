@@ -91,7 +91,7 @@ export function observedHost(): ObservedHost {
       if (request.within?.includes(sessionId)) {
         throw new AixgoError("TURN_REENTRANT", `session ${sessionId} is in this call's own turn`);
       }
-      const draft = toMessage(request.input, "user");
+      const draft = toMessage(request.input as MessageInput, "user");
       const key = request.options.turnKey ?? draft.id;
       while (log.busy !== undefined) await log.busy;
       const known = key === undefined ? undefined : answers.get(`${sessionId} ${key}`);
@@ -125,6 +125,9 @@ export function observedHost(): ObservedHost {
           ? undefined
           : { finished: { ...known, turn: { ...(known.turn as NonNullable<Reply["turn"]>), replayed: true } } }),
         userId: "ada",
+        place: { life: "host", version: log.messages.length },
+        requests: [],
+        resumed: false,
         history: async () => history,
         steps: async () => [...steps],
         getState: async () => log.state,
@@ -155,12 +158,17 @@ export function observedHost(): ObservedHost {
           if (key !== undefined) answers.set(`${sessionId} ${key}`, reply);
           return reply;
         },
+        suspend: async () => Promise.reject(new Error("this host does not suspend")),
+        endSuspended: async () => Promise.reject(new Error("this host does not suspend")),
         async fail(error) {
           end(`fail ${sessionId} ${isAixgoError(error) ? error.code : String(error)}`);
         },
       };
       return turn;
     },
+    agentOf: async () => Promise.reject(new AixgoError("SESSION_NOT_FOUND", "this host knows no agents")),
+    attach: async () => undefined,
+    async *follow() {},
     async cancelTurn(sessionId, options) {
       const log = logOf(sessionId);
       if (log.abort === undefined) return false;

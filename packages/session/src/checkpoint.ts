@@ -4,7 +4,7 @@ import type { SessionLog } from "./log.ts";
 import { newEntryId } from "@aixgo/security";
 import { encodeJson } from "./message-data.ts";
 import { resolveTarget } from "./target.ts";
-import type { Writer } from "./writer.ts";
+import { changedByOthers, Moved, type Writer } from "./writer.ts";
 import { AixgoError } from "@aixgo/core";
 
 /** A named place in a session: its head at a time. */
@@ -56,12 +56,30 @@ export async function writeRestore(
   reason: string | undefined,
 ): Promise<{ readonly version: number; readonly messageCount: number }> {
   if (reason !== undefined && typeof reason !== "string") throw new AixgoError("INVALID_INPUT", "a restore's reason must be a text");
-  const target = await resolveTarget(log, await log.refresh(), id);
-  const data = encodeJson(
-    { target: id, seq: target.headSeq, hash: target.headHash, ...(reason === undefined ? undefined : { reason }) },
-    "reason",
-    MAX_LABEL_BYTES * 4,
-  );
-  const written = await writer.submit({ drafts: [{ id: newEntryId(), type: "restore", side: { to: target }, data }], outsideTurns: true });
-  return { version: written.tip.seq, messageCount: target.n };
+  const deadline = performance.now() + writer.rebaseMs;
+  for (;;) {
+    const head = await log.refresh();
+    const place = await resolveTarget(log, head, id);
+    // Back where a turn was suspended, that turn waits again, unless it has gone on since.
+    const waiting = await log.waitingAt({ headSeq: place.headSeq, seq: head.seq });
+    const target = waiting === undefined ? place : { ...place, waitsFor: waiting.waitsFor };
+    const data = encodeJson(
+      { target: id, seq: target.headSeq, hash: target.headHash, ...(reason === undefined ? undefined : { reason }) },
+      "reason",
+      MAX_LABEL_BYTES * 4,
+    );
+    try {
+      const written = await writer.submit({
+        drafts: [{ id: newEntryId(), type: "restore", side: { to: target }, data }],
+        outsideTurns: true,
+        check: (current) => {
+          if (waiting !== undefined && current.hash !== head.hash) throw new Moved();
+        },
+      });
+      return { version: written.tip.seq, messageCount: target.n };
+    } catch (error) {
+      if (!(error instanceof Moved)) throw error;
+      if (performance.now() > deadline) throw changedByOthers(log.ref.id, writer.rebaseMs);
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import { AixgoError } from "@aixgo/core";
+import type { Head } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import { assertWhole, diverged, type SessionLog } from "./log.ts";
 import { News } from "./news.ts";
@@ -28,6 +29,7 @@ export interface Reader {
   onClose(wake: () => void): () => void;
 }
 
+/** Where a reading begins: behind this entry. */
 interface Place {
   readonly seq: number;
   /** Undefined: the caller named only a version. */
@@ -41,8 +43,25 @@ interface Place {
 export async function* readEntries(log: SessionLog, options: EntriesOptions, reader: Reader): AsyncGenerator<Entry, void, undefined> {
   const { follow = false, signal } = options;
   if (typeof follow !== "boolean") throw new AixgoError("INVALID_OPTION", "follow must be true or false");
-  let place = startOf(log, options.after);
-  const news = new News(log.backend, log.ref);
+  const looks = lookAt(log, { from: startOf(log, options.after), follow, signal, news: new News(log.backend, log.ref) }, reader);
+  for await (const look of looks) if ("entry" in look) yield look.entry;
+}
+
+/** What a look at the log brings: the next entry, or the head that there is nothing behind just now. */
+export type Look = { readonly entry: Entry } | { readonly head: Head };
+
+export interface Looking {
+  readonly from: Place;
+  readonly follow: boolean;
+  readonly signal: AbortSignal | undefined;
+  /** Stopped when the loop is left. */
+  readonly news: News;
+}
+
+/** The same as `readEntries`, and the head each time that all is read. */
+export async function* lookAt(log: SessionLog, looking: Looking, reader: Reader): AsyncGenerator<Look, void, undefined> {
+  const { follow, signal, news } = looking;
+  let place = looking.from;
   const closed = reader.onClose(news.tell);
   signal?.addEventListener("abort", news.tell);
   try {
@@ -56,13 +75,14 @@ export async function* readEntries(log: SessionLog, options: EntriesOptions, rea
         for await (const entry of log.behind(place, head.seq, signal)) {
           throwIfAborted(signal, log.ref.id);
           place = { seq: entry.seq, hash: entry.hash };
-          yield entry;
+          yield { entry };
         }
         // The reader may have taken its time: it waits only when there was nothing more just now.
         if (follow) continue;
       }
       assertWhole(head);
       if (!follow) return;
+      yield { head };
       await news.wait({ seq: head.seq, hash: head.hash });
     }
   } finally {

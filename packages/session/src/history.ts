@@ -75,6 +75,17 @@ function interruptedResults(assistant: Message, calls: readonly ToolCallPart[]):
   });
 }
 
+/** The calls of the last assistant message that have no stored result; those of earlier ones can never get one. */
+export function openCalls(path: readonly PathMessage[]): readonly ToolCallPart[] {
+  const at = path.findLastIndex(({ message }) => message.role === "assistant");
+  const open = new Map<string, ToolCallPart>();
+  for (const part of path[at]?.message.parts ?? []) if (part.type === "tool-call") open.set(part.toolCallId, part);
+  for (const { message } of path.slice(Math.max(at, 0))) {
+    for (const part of message.parts) if (part.type === "tool-result") open.delete(part.toolCallId);
+  }
+  return [...open.values()];
+}
+
 /** The same for a path that is in memory. */
 export function closeOpenCalls(path: readonly PathMessage[]): readonly PathMessage[] {
   if (

@@ -11,4 +11,4 @@ export { createMemoryBackend, createMemoryStore } from "./memory-backend.ts";
 export type { MemoryBackendOptions, MemoryStore } from "./memory-backend.ts";
 export type { Entry, EntryType, Envelope, HeaderData } from "./entry.ts";
 export type { Page, SessionInfo, SessionQuery } from "./info.ts";
-export type { TurnData, TurnStatus } from "./turn-log.ts";
+export type { TurnData, TurnStatus } from "./turn-data.ts";

@@ -13,7 +13,12 @@ export interface Tip {
   readonly headHash: string;
   /** Messages on the path to the head. */
   readonly n: number;
+  /** Requests that the turn at the head waits for: nothing is to grow from there but the turn itself. */
+  readonly waitsFor?: readonly string[];
 }
+
+/** What a restore says of the place that it moves the head to. */
+export type TipAt = Pick<Tip, "headSeq" | "headId" | "headHash" | "n" | "waitsFor">;
 
 /** An entry before it has a place. Its id stays the same however often it is placed anew. */
 export interface Draft {
@@ -23,7 +28,9 @@ export interface Draft {
   readonly data: string | ((place: Tip) => string);
   readonly op?: string;
   /** Absent: an entry of the path, which becomes the head. Present: a side entry; with a target it moves the head there. */
-  readonly side?: { readonly to?: Pick<Tip, "headSeq" | "headId" | "headHash" | "n"> };
+  readonly side?: { readonly to?: TipAt };
+  /** Of a turn that is suspended from here on. */
+  readonly waitsFor?: readonly string[];
   /** Seq of the turn's first start. */
   readonly turn?: number;
   readonly fence?: number;
@@ -62,10 +69,10 @@ export function placeLine(tip: Tip, draft: Draft, index: number, of: number, tim
   if (draft.unknown !== undefined) body += draft.unknown;
   body += `,"data":${typeof draft.data === "string" ? draft.data : draft.data(tip)}`;
   const { line, hash } = sealLine(tip.hash, body);
-  return {
-    line,
-    tip: isPath
-      ? { seq, hash, headSeq: seq, headId: draft.id, headHash: hash, n }
-      : { seq, hash, headSeq: target.headSeq, headId: target.headId, headHash: target.headHash, n },
-  };
+  const placed: { -readonly [K in keyof Tip]: Tip[K] } = isPath
+    ? { seq, hash, headSeq: seq, headId: draft.id, headHash: hash, n }
+    : { seq, hash, headSeq: target.headSeq, headId: target.headId, headHash: target.headHash, n };
+  const waitsFor = isPath ? draft.waitsFor : target.waitsFor;
+  if (waitsFor !== undefined) placed.waitsFor = waitsFor;
+  return { line, tip: placed };
 }

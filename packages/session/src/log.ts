@@ -2,6 +2,7 @@ import { AixgoError, isAixgoError } from "@aixgo/core";
 import type { Head, Ref, SessionBackend } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import type { Tip } from "./line.ts";
+import { requestsAt } from "./turn-data.ts";
 import { type PathMessage, Tree, type Verified, Verifier } from "./tree.ts";
 
 /** Entries that are read at first when the end of a log is wanted; doubled each time more is needed. */
@@ -95,10 +96,11 @@ export class SessionLog {
     const known = this.knownTip(head);
     if (known !== undefined) return known;
     const former = this.#tip;
-    if (former !== undefined && former.headSeq === head.headSeq && former.seq < head.seq) {
+    if (former !== undefined && former.headSeq === head.headSeq && former.seq < head.seq && former.waitsFor === undefined) {
       return this.setTip({ ...former, seq: head.seq, hash: head.hash, n: head.info.messageCount });
     }
     const entry = await this.one(head.headSeq);
+    const waiting = await this.waitingAt(head);
     return this.setTip({
       seq: head.seq,
       hash: head.hash,
@@ -106,7 +108,21 @@ export class SessionLog {
       headId: entry.id,
       headHash: entry.hash,
       n: head.info.messageCount,
+      ...(waiting === undefined ? undefined : { waitsFor: waiting.waitsFor }),
     });
+  }
+
+  /** The turn entry at the head if its turn is suspended there, and what it waits for. */
+  async waitingAt({
+    headSeq,
+    seq,
+  }: Pick<Head, "headSeq" | "seq">): Promise<{ readonly entry: Entry; readonly waitsFor: readonly string[] } | undefined> {
+    const entry = await this.one(headSeq);
+    const requests = requestsAt(entry);
+    if (requests === undefined) return undefined;
+    // After a restore to here the same turn may have gone on, on another branch: then nobody waits here any more.
+    for await (const later of this.scan(headSeq + 1, seq)) if (later.type === "turn" && later.turn === entry.turn) return undefined;
+    return { entry, waitsFor: requests.map(({ requestId }) => requestId) };
   }
 
   setTip(tip: Tip): Tip {

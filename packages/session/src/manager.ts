@@ -1,28 +1,30 @@
 import {
   AixgoError,
+  type AttachedTurn,
+  type FollowedMessage,
   isAixgoError,
-  type MessageInput,
   type OpenTurn,
   type OpenTurnRequest,
   type Principal,
   type SessionHost,
-  type TurnOptions,
 } from "@aixgo/core";
 import { assertUserText, isSessionId } from "@aixgo/security";
+import { attachTurn } from "./attach.ts";
+import { cancelTurn } from "./cancel-turn.ts";
 import type { CreateRequest, Head, HeadOptions, Ref } from "./contract.ts";
 import type { HeaderData } from "./entry.ts";
+import type { Reader } from "./feed.ts";
+import { followMessages } from "./follow.ts";
 import { assertOwnKey, type CreateOptions, newSession, userKey } from "./header.ts";
 import type { ForkLines } from "./fork.ts";
 import type { Page, SessionInfo, SessionQuery } from "./info.ts";
 import { type ManagerOptions, resolveManagerOptions, type SessionManagerOptions } from "./manager-options.ts";
 import { openTurn } from "./open-turn.ts";
+import { placeOf } from "./place.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import { type SessionHome, StoredSession } from "./stored-session.ts";
 import { SessionCache } from "./session-cache.ts";
-import { cancelReason } from "./turn.ts";
-import { lastTurn } from "./turn-log.ts";
-import { isLive } from "./writer.ts";
 
 /** Creates, finds, lists and deletes sessions, and hosts the turns of a runtime. */
 export interface SessionManager extends SessionHost, AsyncDisposable {
@@ -63,8 +65,12 @@ class Shared {
   readonly #closeListeners = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
+  /** For those who follow a log as long as the manager is open. */
+  readonly reader: Reader;
+
   constructor(options: ManagerOptions) {
     this.options = options;
+    this.reader = { assertOpen: () => this.assertOpen(), onClose: (wake) => this.onClose(wake) };
     this.cache = new SessionCache(options.backend, options.rebaseMs);
   }
 
@@ -196,9 +202,7 @@ class Manager implements SessionManager {
   }
 
   async openTurn(sessionId: string, request: OpenTurnRequest): Promise<OpenTurn> {
-    const head = await this.#visible(sessionId);
-    const { principal } = request.options;
-    if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(sessionId);
+    const head = await this.#seen(sessionId, request.options.principal);
     if (head.info.agentName !== request.agent) {
       throw new AixgoError(
         "AGENT_MISMATCH",
@@ -211,19 +215,33 @@ class Manager implements SessionManager {
 
   async cancelTurn(sessionId: string, options: { readonly turnId?: string; readonly reason?: string } = {}): Promise<boolean> {
     const head = await this.#visible(sessionId);
+    return cancelTurn(this.#shared.cache.open(head), options);
+  }
+
+  async agentOf(sessionId: string, options: { readonly principal?: Principal } = {}): Promise<string> {
+    return (await this.#seen(sessionId, options.principal)).info.agentName;
+  }
+
+  async attach(
+    sessionId: string,
+    options: { readonly after?: string; readonly principal?: Principal } = {},
+  ): Promise<AttachedTurn | undefined> {
+    const head = await this.#seen(sessionId, options.principal);
     const open = this.#shared.cache.open(head);
-    const { running } = open;
-    if (running !== undefined) {
-      if (options.turnId !== undefined && options.turnId !== running.id) return false;
-      running.cancel("cancelled", options.reason ?? "");
-      return true;
-    }
-    if (!isLive(head)) return false;
-    if (options.turnId !== undefined) {
-      const last = await lastTurn(open.log, head);
-      if (last === undefined || (await open.log.one(last.turnSeq)).id !== options.turnId) return false;
-    }
-    return this.#shared.options.backend.cancel(open.ref, cancelReason(options.reason));
+    open.log.adopt(head);
+    return attachTurn(open, head, options.after, this.#shared.reader);
+  }
+
+  async *follow(
+    sessionId: string,
+    options: { readonly after?: string; readonly signal?: AbortSignal; readonly principal?: Principal } = {},
+  ): AsyncGenerator<FollowedMessage, void, undefined> {
+    const head = await this.#seen(sessionId, options.principal);
+    const { log } = this.#shared.cache.open(head);
+    log.adopt(head);
+    const { reader } = this.#shared;
+    const after = options.after === undefined ? -1 : placeOf(options.after, head).version;
+    yield* followMessages(log, head, { after, signal: options.signal, reader });
   }
 
   async close(): Promise<void> {
@@ -238,6 +256,13 @@ class Manager implements SessionManager {
   async #visible(id: string, options?: HeadOptions): Promise<Head> {
     const principal = this.#principal;
     const head = await this.#shared.head(id, options);
+    if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(id);
+    return head;
+  }
+
+  /** The same for a principal that a call names. */
+  async #seen(id: string, principal: Principal | undefined): Promise<Head> {
+    const head = await this.#visible(id);
     if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(id);
     return head;
   }
@@ -286,7 +311,7 @@ class Manager implements SessionManager {
     const home: SessionHome = {
       maxMessageBytes: shared.options.maxMessageBytes,
       open,
-      openTurn: (input: MessageInput, options: TurnOptions) => this.openTurn(head.id, { agent: head.info.agentName, input, options }),
+      openTurn: (request) => this.openTurn(head.id, { agent: head.info.agentName, ...request }),
       onClose: (listener) => shared.onClose(listener),
       createFork: (options, { id, incarnation, info }, at, lines) => {
         assertOwnKey(options.key);

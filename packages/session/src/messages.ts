@@ -62,8 +62,13 @@ async function readLast(
   }
 }
 
-/** The messages of one turn behind its input, earlier attempts included: reads no further back than its start. */
+/** The messages of one turn behind its input, earlier attempts included, well-formed. */
 export async function readSteps(log: SessionLog, head: Head, turnSeq: number): Promise<readonly PathMessage[]> {
+  return closeOpenCalls(await readStored(log, head, turnSeq));
+}
+
+/** The same as they are stored: reads no further back than the turn's start. */
+export async function readStored(log: SessionLog, head: Head, turnSeq: number): Promise<readonly PathMessage[]> {
   let found: PathMessage[] = [];
   await log.walk(head, head.headSeq, () => {
     found = [];
@@ -72,7 +77,7 @@ export async function readSteps(log: SessionLog, head: Head, turnSeq: number): P
       return entry.seq > turnSeq;
     };
   });
-  return closeOpenCalls(found.reverse());
+  return found.reverse();
 }
 
 async function behind(log: SessionLog, head: Head, kept: readonly PathMessage[], id: string): Promise<readonly PathMessage[]> {

@@ -4,7 +4,8 @@ import type { Entry } from "./entry.ts";
 import type { Draft, Tip } from "./line.ts";
 import { canonical, decodeMessage, type EncodedMessage, messageOf } from "./message-data.ts";
 import type { OpenSession } from "./open-session.ts";
-import { type Batch, changedByOthers } from "./writer.ts";
+import { suspended } from "./suspension.ts";
+import { type Batch, changedByOthers, Moved } from "./writer.ts";
 
 export interface AppendedOnce {
   readonly version: number;
@@ -18,9 +19,6 @@ interface Options {
 }
 
 const MAX_OP_BYTES = 512;
-
-/** Somebody else wrote between the search for an op and the append: search again. Never leaves this file. */
-class Moved extends Error {}
 
 /** Appends messages outside of turns; with an op at most once in the life of the session, whoever sends it again. */
 export function appendOnce(open: OpenSession, inputs: readonly EncodedMessage[], options: Options): Promise<AppendedOnce> {
@@ -63,6 +61,8 @@ async function submit(
   });
   const check: Batch["check"] = (head, tip) => {
     assertUnmoved?.(head.seq);
+    // A message between a call and its result would part the two for good.
+    if (tip.waitsFor !== undefined) throw suspended(head.id, tip.waitsFor);
     assertVersion(head.id, expectedVersion, tip);
   };
   const batch: Batch = { drafts, outsideTurns: true, check };

@@ -1,4 +1,4 @@
-import type { FilePart, HistoryOptions, Json, Message, MessageInput, OpenTurn, Reply, TurnOptions } from "@aixgo/core";
+import type { FilePart, HistoryOptions, Json, Message, MessageInput, OpenTurn, Reply, ResumeOptions, TurnOptions } from "@aixgo/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
 import type { EntriesOptions, EntryCursor } from "./feed.ts";
@@ -38,7 +38,7 @@ export interface Session extends AsyncDisposable {
   /**
    * Stores messages, all or nothing; resolves when they are as durable as the store declares. A string is a user's message.
    * `data:` addresses of more than 256 KiB become attachments, where the store has them.
-   * Throws `SESSION_BUSY` while a turn runs (inside of the turn it is part of it), `VERSION_CONFLICT`, `OP_REUSED`,
+   * Throws `SESSION_BUSY` while a turn runs (inside of the turn it is part of it), `TURN_SUSPENDED` while one waits for an answer, `VERSION_CONFLICT`, `OP_REUSED`,
    * `INVALID_INPUT`, `LIMIT_EXCEEDED`; nothing was written then.
    */
   append(
@@ -86,6 +86,11 @@ export interface Session extends AsyncDisposable {
   cursorOf(entry: Pick<Entry, "seq" | "hash">): EntryCursor;
   /** One turn without our runtime: stored, exclusive, replayed and recovered as by `callWithSession`. */
   turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options?: TurnOptions): Promise<Reply>;
+  /**
+   * Answers a request of the suspended turn, and goes on with it where it was the last one, as `runtime.resume` does: `body` runs
+   * again from its beginning, and its `turn.suspend` resolves with the answers.
+   */
+  resume(requestId: string, decision: Json, body: (turn: OpenTurn) => Promise<MessageInput>, options?: ResumeOptions): Promise<Reply>;
   /** Replaces the metadata; allowed while a turn runs. */
   setMetadata(
     metadata: { readonly [key: string]: Json },

@@ -5,7 +5,9 @@ import {
   type Message,
   type MessageInput,
   type OpenTurn,
+  type OpenTurnRequest,
   type Reply,
+  type ResumeOptions,
   type TurnOptions,
 } from "@aixgo/core";
 import { newEntryId } from "@aixgo/security";
@@ -23,6 +25,7 @@ import type { OpenSession } from "./open-session.ts";
 import { inlineContent } from "./inline-content.ts";
 import type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
 import { appendOnce, assertVersion } from "./once.ts";
+import { runTurn } from "./run-turn.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { type Verification, verifyLog } from "./verify.ts";
 
@@ -31,7 +34,7 @@ export interface SessionHome {
   readonly maxMessageBytes: number;
   /** The shared state of the session in this process. Throws `BACKEND_CLOSED`. */
   open(): OpenSession;
-  openTurn(input: MessageInput, options: TurnOptions): Promise<OpenTurn>;
+  openTurn(request: Pick<OpenTurnRequest, "input" | "options" | "resume">): Promise<OpenTurn>;
   createFork(options: CreateOptions, from: Head, at: Target, linesBehind: ForkLines): Promise<Session>;
   /** Calls back when the manager is closed. Returns how to stop it. */
   onClose(listener: () => void): () => void;
@@ -167,21 +170,17 @@ export class StoredSession implements Session {
 
   async turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options: TurnOptions = {}): Promise<Reply> {
     this.#open();
-    const turn = await this.#home.openTurn(input, options);
-    if (turn.finished !== undefined) return turn.finished;
-    let stop: (() => void) | undefined;
-    try {
-      const stopped = new Promise<never>((_, reject) => {
-        stop = watch(turn.signal, options, reject);
-      });
-      const answer = await turn.run(() => Promise.race([body(turn), stopped]));
-      return await turn.complete(answer);
-    } catch (error) {
-      await turn.fail(error);
-      throw error;
-    } finally {
-      stop?.();
-    }
+    return runTurn(await this.#home.openTurn({ input, options }), body, options);
+  }
+
+  async resume(
+    requestId: string,
+    decision: Json,
+    body: (turn: OpenTurn) => Promise<MessageInput>,
+    options: ResumeOptions = {},
+  ): Promise<Reply> {
+    this.#open();
+    return runTurn(await this.#home.openTurn({ resume: { requestId, decision }, options }), body, options);
   }
 
   async setMetadata(
@@ -242,25 +241,4 @@ function wantsInline({ attachments = "address" }: MessagesOptions): boolean {
   if (attachments !== "address" && attachments !== "inline")
     throw new AixgoError("INVALID_OPTION", `attachments must be "address" or "inline", not ${JSON.stringify(attachments)}`);
   return attachments === "inline";
-}
-
-/** Rejects when the turn is stopped, by whom ever, or takes too long. Returns how to stop watching. */
-function watch(turn: AbortSignal, options: TurnOptions, reject: (error: unknown) => void): () => void {
-  const onTurn = (): void => reject(turn.reason);
-  const onCaller = (): void =>
-    reject(new AixgoError("CANCELLED", "the turn was cancelled by its caller", { cause: options.signal?.reason }));
-  if (turn.aborted) onTurn();
-  if (options.signal?.aborted === true) onCaller();
-  turn.addEventListener("abort", onTurn, { once: true });
-  options.signal?.addEventListener("abort", onCaller, { once: true });
-  const { timeoutMs } = options;
-  const timer =
-    timeoutMs === undefined
-      ? undefined
-      : setTimeout(() => reject(new AixgoError("TIMEOUT", `the turn took longer than ${timeoutMs} ms`)), timeoutMs);
-  return () => {
-    clearTimeout(timer);
-    turn.removeEventListener("abort", onTurn);
-    options.signal?.removeEventListener("abort", onCaller);
-  };
 }

@@ -1,12 +1,12 @@
 import { AixgoError } from "@aixgo/core";
 import type { Head } from "./contract.ts";
 import type { Entry } from "./entry.ts";
-import type { Tip } from "./line.ts";
+import type { TipAt } from "./line.ts";
 import type { SessionLog } from "./log.ts";
 import { isPathEntry } from "./tree.ts";
 
 /** Where a restore or a fork goes: what the tip of the log looks like when its head is there. */
-export type Target = Pick<Tip, "headSeq" | "headId" | "headHash" | "n">;
+export type Target = TipAt;
 
 /**
  * What an id means: a checkpoint its head, an entry of the path itself, a side entry the head of then, a caller's message id

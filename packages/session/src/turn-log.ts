@@ -1,27 +1,11 @@
 import { hash } from "node:crypto";
-import { AixgoError, type Reply, textOf, type Usage } from "@aixgo/core";
+import { AixgoError, type Reply, textOf } from "@aixgo/core";
 import { isWellFormed } from "@aixgo/security";
 import type { Head } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import type { SessionLog } from "./log.ts";
 import { decodeMessage } from "./message-data.ts";
-
-/** Data of a `turn` entry. */
-export interface TurnData {
-  readonly phase: "start" | "end" | "suspend";
-  readonly key?: string;
-  /** Of role, parts and metadata of the input: the same key with another input is refused. */
-  readonly inputDigest: string;
-  readonly attempt: number;
-  readonly status?: TurnStatus;
-  /** Seq of the stored answer. */
-  readonly replySeq?: number;
-  readonly usage?: Usage;
-  /** Redacted. */
-  readonly error?: { readonly name: string; readonly code?: string; readonly message: string };
-}
-
-export type TurnStatus = "completed" | "failed" | "interrupted" | "cancelled";
+import type { TurnData } from "./turn-data.ts";
 
 /** A `turn` entry of the log. */
 export interface TurnMark {
@@ -41,6 +25,18 @@ export function turnOp(key: string): string {
   return `t:${hash("sha256", key, "base64url")}`;
 }
 
+/** The op of a turn's entries from its first suspension on, if it has no key: so that its last one can be found. */
+export function turnIdOp(turnId: string): string {
+  return `t:${turnId}`;
+}
+
+/** The op of the entry that answers a request. Throws `INVALID_INPUT` for what cannot be the id of one. */
+export function requestOp(requestId: string): string {
+  if (typeof requestId !== "string" || requestId === "" || !isWellFormed(requestId))
+    throw new AixgoError("INVALID_INPUT", "a request id must be a text that is not empty");
+  return `r:${hash("sha256", requestId, "base64url")}`;
+}
+
 /** The last thing that the log says of the turn with this op, on whatever branch. */
 export async function turnWithOp(log: SessionLog, op: string): Promise<TurnMark | undefined> {
   const seq = await log.backend.find(log.ref, { op });
@@ -54,12 +50,12 @@ export async function lastTurn(log: SessionLog, head: Head): Promise<TurnMark | 
   return entry === undefined ? undefined : markOf(entry);
 }
 
-function markOf(entry: Entry): TurnMark {
+export function markOf(entry: Entry): TurnMark {
   return { entry, data: entry.data as unknown as TurnData, turnSeq: entry.turn ?? entry.seq };
 }
 
 /** The answer of a completed turn, from the log. */
-export async function replyOf(log: SessionLog, mark: TurnMark): Promise<Reply> {
+export async function replyOf(log: SessionLog, mark: TurnMark, replayed = true): Promise<Reply> {
   const { entry, data, turnSeq } = mark;
   const message = decodeMessage(await log.one(data.replySeq as number));
   const start = await log.one(turnSeq);
@@ -67,6 +63,6 @@ export async function replyOf(log: SessionLog, mark: TurnMark): Promise<Reply> {
     message,
     text: textOf(message),
     ...(data.usage === undefined ? undefined : { usage: data.usage }),
-    turn: { id: start.id, sessionId: log.ref.id, version: entry.seq, replayed: true, status: "completed" },
+    turn: { id: start.id, sessionId: log.ref.id, version: entry.seq, replayed, status: "completed" },
   };
 }

@@ -7,11 +7,14 @@ import {
   type MessageInput,
   type OpenTurn,
   type Reply,
+  type SuspendRequest,
   textOf,
+  toSuspendRequest,
   type Usage,
 } from "@aixgo/core";
 import { newEntryId, redactError } from "@aixgo/security";
 import { runInTurn } from "./context.ts";
+import { lifeOf } from "./place.ts";
 import type { Lease } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import { LeaseKeeper } from "./lease.ts";
@@ -21,8 +24,9 @@ import { readMessages, readSteps } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import type { PathMessage } from "./tree.ts";
-import type { TurnData, TurnStatus } from "./turn-log.ts";
-import type { Batch, Written } from "./writer.ts";
+import { lastWords, opOf } from "./suspension.ts";
+import type { TurnData, TurnStatus } from "./turn-data.ts";
+import { type Batch, now, type Written } from "./writer.ts";
 
 /** Reasons that travel through a lease's `cancelRequested`. */
 export const INTERRUPT = "interrupt";
@@ -40,11 +44,14 @@ export interface TurnStart {
   /** Seq of the turn's first start; its input is the entry behind it. */
   readonly turnSeq: number;
   readonly attempt: number;
+  readonly resumed: boolean;
   readonly key: string | undefined;
   readonly op: string | undefined;
   readonly inputDigest: string;
   readonly input: Message;
   readonly headSeq: number;
+  /** Answers that the turn was given, by request. */
+  readonly decisions: ReadonlyMap<string, Json>;
   readonly lease: Pick<Lease, "fence" | "token">;
   readonly leaseMs: number;
   readonly maxMessageBytes: number;
@@ -52,13 +59,19 @@ export interface TurnStart {
   onEnd(): void;
 }
 
+/** Requests that may wait at once. */
+const MAX_REQUESTS = 256;
+
 /** A turn that this process runs. Every line it writes is fenced by its lease and grows from its own last line. */
 export class Turn implements OpenTurn {
   readonly id: string;
   readonly attempt: number;
+  readonly resumed: boolean;
   readonly input: Message;
   readonly userId?: string;
+  readonly place: OpenTurn["place"];
   readonly #start: TurnStart;
+  readonly #requests = new Map<string, SuspendRequest>();
   readonly #keeper: LeaseKeeper;
   readonly #abort = new AbortController();
   /** Messages that this attempt stored, by what the agent handed over. */
@@ -71,10 +84,12 @@ export class Turn implements OpenTurn {
     this.#start = start;
     this.id = start.id;
     this.attempt = start.attempt;
+    this.resumed = start.resumed;
     this.input = start.input;
     if (start.userId !== undefined) this.userId = start.userId;
     this.#headSeq = start.headSeq;
     const { log } = start.open;
+    this.place = { life: lifeOf(log.ref), version: start.headSeq };
     this.#keeper = new LeaseKeeper({
       backend: log.backend,
       ref: log.ref,
@@ -146,6 +161,58 @@ export class Turn implements OpenTurn {
     return this.#write({ drafts: inputs.map(({ json }) => this.#draft("message", json)) });
   }
 
+  get requests(): readonly SuspendRequest[] {
+    return [...this.#requests.values()];
+  }
+
+  async suspend(request: SuspendRequest): Promise<Json> {
+    this.#assertOpen("suspend");
+    const asked = toSuspendRequest(request);
+    const decided = this.#start.decisions.get(asked.requestId);
+    if (decided !== undefined) return decided;
+    if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
+    const { id } = this.#start.open.ref;
+    if (this.#requests.size >= MAX_REQUESTS && !this.#requests.has(asked.requestId))
+      throw new AixgoError(
+        "LIMIT_EXCEEDED",
+        `turn ${this.id} of session ${id} waits for ${MAX_REQUESTS} requests already, the most that may`,
+      );
+    encodeJson([...this.#requests.values(), asked], "requests of a suspended turn", this.#start.maxMessageBytes);
+    this.#requests.set(asked.requestId, asked);
+    throw new AixgoError(
+      "TURN_SUSPENDED",
+      `turn ${this.id} of session ${id} waits for the answer to request ${JSON.stringify(asked.requestId)}: let this error pass, and the turn is suspended`,
+    );
+  }
+
+  async endSuspended(): Promise<Reply> {
+    this.#assertOpen("be suspended");
+    const { requests } = this;
+    const { open, key } = this.#start;
+    if (requests.length === 0)
+      throw new AixgoError("INVALID_INPUT", `turn ${this.id} of session ${open.ref.id} has asked for nothing to wait for`);
+    this.#ended = "ending";
+    try {
+      const words = lastWords(
+        (await this.#steps()).map(({ message }) => message),
+        this.id,
+        now(),
+      );
+      const suspend = this.#draft("turn", this.#turnData("suspend", { requests }), opOf(key, this.id));
+      const waitsFor = requests.map(({ requestId }) => requestId);
+      const written = await this.#write({ drafts: [{ ...suspend, waitsFor }], release: true });
+      this.#finish();
+      return {
+        ...words,
+        turn: { id: this.id, sessionId: open.ref.id, version: written.tip.seq, replayed: false, status: "suspended", requests },
+      };
+    } catch (error) {
+      this.#ended = "no";
+      await this.fail(error);
+      throw error;
+    }
+  }
+
   run<T>(body: () => T): T {
     return runInTurn(this.#start.session, this, body);
   }
@@ -160,7 +227,8 @@ export class Turn implements OpenTurn {
       const storing = open.attachments.store(answer?.outgoing ?? []);
       if (storing !== undefined) await storing;
       const drafts: Draft[] = answer === undefined ? [] : [this.#draft("message", answer.json)];
-      const end = (replySeq: number): string => this.#endData("completed", { replySeq, ...(usage === undefined ? undefined : { usage }) });
+      const end = (replySeq: number): string =>
+        this.#turnData("end", { status: "completed", replySeq, ...(usage === undefined ? undefined : { usage }) });
       drafts.push(this.#draft("turn", (tip) => end(known?.seq ?? tip.seq), this.#start.op));
       const written = await this.#write({ drafts, release: true });
       const message = known?.message ?? messageOf((answer as EncodedMessage).data, (drafts[0] as Draft).id, written.timestamp);
@@ -184,7 +252,7 @@ export class Turn implements OpenTurn {
     this.#ended = "ending";
     try {
       const status: TurnStatus = this.#cancelled ?? (isAixgoError(error, "CANCELLED") ? "cancelled" : "failed");
-      const end = this.#draft("turn", this.#endData(status, { error: redactError(error) }), this.#start.op);
+      const end = this.#draft("turn", this.#turnData("end", { status, error: redactError(error) }), this.#start.op);
       await this.#write({ drafts: [end], release: true });
     } catch {
       // The lease is lost or the store does not answer: the next opener finds the turn open and dead, and writes its end.
@@ -229,14 +297,13 @@ export class Turn implements OpenTurn {
     };
   }
 
-  #endData(status: TurnStatus, rest: Partial<TurnData>): string {
+  #turnData(phase: TurnData["phase"], rest: Partial<TurnData>): string {
     const { key, inputDigest } = this.#start;
     return JSON.stringify({
-      phase: "end",
+      phase,
       ...(key === undefined ? undefined : { key }),
       inputDigest,
       attempt: this.attempt,
-      status,
       ...rest,
     } satisfies TurnData);
   }

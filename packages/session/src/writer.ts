@@ -7,6 +7,9 @@ import { entryOf } from "./envelope.ts";
 import { type Draft, placeLine, type Tip } from "./line.ts";
 import { linesSince, type SessionLog } from "./log.ts";
 
+/** The log moved between looking and writing: look again. Thrown by checks of batches, and caught by whoever made them. */
+export class Moved extends Error {}
+
 /** A group leaves as one append: at most so many entries or bytes, or one larger batch. */
 const MAX_GROUP_ENTRIES = 256;
 const MAX_GROUP_BYTES = 1024 * 1024;

@@ -1,4 +1,4 @@
-import { type Message, type OpenTurn, type OpenTurnRequest, textOf } from "@aixgo/core";
+import { type Message, type MessageInput, type OpenTurn, type OpenTurnRequest, textOf } from "@aixgo/core";
 import { describe, expect, it } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import {
@@ -19,7 +19,7 @@ const all = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
   return found;
 };
 const texts = (messages: readonly Message[]): string[] => messages.map(textOf);
-const ask = (input: OpenTurnRequest["input"], options: OpenTurnRequest["options"] = {}): OpenTurnRequest => ({
+const ask = (input: MessageInput, options: OpenTurnRequest["options"] = {}): OpenTurnRequest => ({
   agent: "x",
   input,
   options,

@@ -1,0 +1,41 @@
+import { checkedString, copyJson, invalid, isPlainObject, kindOf } from "./json.ts";
+import type { Json } from "./message.ts";
+
+/** A question that a turn waits with until somebody answers it. */
+export interface SuspendRequest {
+  /**
+   * Names the question when it is answered, and when the agent runs again: the same work must ask under the same id. Unique in the
+   * session, so that an answer that arrives late cannot meet another question. 1 to 512 characters.
+   */
+  readonly requestId: string;
+  /** For the person who is asked. 1 to 4096 characters. */
+  readonly reason: string;
+  /** For the program that shows the question. */
+  readonly data?: Json;
+}
+
+const MAX_ID_LENGTH = 512;
+const MAX_REASON_LENGTH = 4_096;
+const KEYS: ReadonlySet<string> = new Set(["requestId", "reason", "data"]);
+
+/**
+ * The request, checked and copied.
+ * @throws AixgoError `INVALID_INPUT`, naming the place
+ */
+export function toSuspendRequest(request: SuspendRequest): SuspendRequest {
+  const given: unknown = request;
+  if (!isPlainObject(given)) throw invalid("request", `is ${kindOf(given)}, not an object with requestId and reason`);
+  const unknown = Object.keys(given).find((key) => !KEYS.has(key) && given[key] !== undefined);
+  if (unknown !== undefined) throw invalid(`request.${unknown}`, "is not a member of requests; put what is your own into data");
+  return {
+    requestId: bounded(given["requestId"], "request.requestId", MAX_ID_LENGTH),
+    reason: bounded(given["reason"], "request.reason", MAX_REASON_LENGTH),
+    ...(given["data"] === undefined ? undefined : { data: copyJson(given["data"], "request.data", { values: 0 }) }),
+  };
+}
+
+function bounded(value: unknown, path: string, most: number): string {
+  const text = checkedString(value, path);
+  if (text === "" || text.length > most) throw invalid(path, `must have 1 to ${most} characters`);
+  return text;
+}

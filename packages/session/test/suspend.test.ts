@@ -1,0 +1,425 @@
+import { type Json, type MessageInput, type OpenTurn, type Reply, textOf } from "@aixgo/core";
+import { describe, expect, it } from "vitest";
+import { type Entry, type Session, type SessionManager, type TurnData } from "../src/index.ts";
+import { twoNodes } from "./two-nodes.ts";
+
+const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
+const entriesOf = async (session: Session): Promise<Entry[]> => {
+  const found: Entry[] = [];
+  for await (const entry of session.entries()) found.push(entry);
+  return found;
+};
+const turnsOf = async (session: Session): Promise<string[]> =>
+  (await entriesOf(session))
+    .filter(({ type }) => type === "turn")
+    .map(({ data }) => {
+      const { phase, attempt, status, requestId, requests } = data as unknown as TurnData;
+      const rest = requests?.map((each) => each.requestId).join("+");
+      return [phase, attempt, status, requestId, rest && `waits for ${rest}`].filter((part) => part !== undefined && part !== "").join(" ");
+    });
+const wellFormed = async (session: Session): Promise<void> => expect((await session.verify()).problems).toEqual([]);
+const call = (...ids: string[]): MessageInput => ({
+  role: "assistant",
+  parts: ids.map((toolCallId) => ({ type: "tool-call", toolCallId, toolName: "pay", input: {} })),
+});
+const result = (toolCallId: string, value: string): MessageInput => ({
+  role: "tool",
+  parts: [{ type: "tool-result", toolCallId, toolName: "pay", output: { type: "text", value } }],
+});
+
+interface Place {
+  readonly a: SessionManager;
+  readonly b: SessionManager;
+  readonly s: Session;
+  readonly t: Session;
+  readonly id: string;
+}
+async function start(options: Parameters<typeof twoNodes>[0] = {}): Promise<Place> {
+  const { a, b } = twoNodes(options);
+  const s = await a.create("x", { userId: "ada" });
+  return { a, b, s, t: await b.get(s.id), id: s.id };
+}
+
+/** Calls a tool for each request, asks for all of them, and says what was decided. The same on every attempt. */
+const asks =
+  (...ids: string[]) =>
+  async (turn: OpenTurn): Promise<MessageInput> => {
+    if ((await turn.steps()).length === 0) await turn.append(call(...ids));
+    const answers = await Promise.allSettled(ids.map((requestId) => turn.suspend({ requestId, reason: `may I ${requestId}?` })));
+    const missing = answers.find((answer) => answer.status === "rejected");
+    if (missing !== undefined) throw missing.reason;
+    const decisions = answers.map((answer) => (answer as PromiseFulfilledResult<Json>).value);
+    for (const [index, id] of ids.entries()) await turn.append(result(id, JSON.stringify(decisions[index])));
+    return `done: ${JSON.stringify(decisions)}`;
+  };
+const never = (): Promise<MessageInput> => Promise.reject(new Error("must not run"));
+const idsOf = (reply: Reply): string[] => reply.turn?.requests?.map(({ requestId }) => requestId) ?? [];
+
+describe("a turn that asks somebody", () => {
+  it("is suspended with its requests, and free of its lease, in one append", async () => {
+    const { s, a, id } = await start();
+    const reply = await s.turn("buy it", asks("r1"), { turnKey: "k" });
+    expect(reply).toMatchObject({
+      message: { role: "assistant", parts: [{ type: "tool-call", toolCallId: "r1" }] },
+      turn: { status: "suspended", replayed: false, sessionId: id, requests: [{ requestId: "r1", reason: "may I r1?" }] },
+    });
+    const last = (await entriesOf(s)).at(-1) as Entry;
+    expect(last).toMatchObject({ type: "turn", seq: reply.turn?.version, data: { phase: "suspend", requests: [{ requestId: "r1" }] } });
+    expect(last.batch).toBeUndefined();
+    // No lease: another handle may checkpoint, fork and restore, and a cancel has nobody to tell.
+    await s.checkpoint();
+    await wellFormed(s);
+    expect(await a.cancelTurn(id, { turnId: "another" })).toBe(false);
+  });
+
+  it("goes on with the answer as a new attempt, on another node, days of restarts later", async () => {
+    const { s, t } = await start();
+    await s.turn("buy it", asks("r1"), { turnKey: "k" });
+    const reply = await t.resume("r1", { approved: true }, asks("r1"));
+    expect(reply).toMatchObject({ text: 'done: [{"approved":true}]', turn: { status: "completed", replayed: false } });
+    expect(await turnsOf(s)).toEqual(["start 1", "suspend 1 waits for r1", "decide 1 r1", "start 2", "end 2 completed"]);
+    expect((await s.messages()).map(({ role }) => role)).toEqual(["user", "assistant", "tool", "assistant"]);
+    expect((await entriesOf(s)).find(({ type, op }) => type === "turn" && op?.startsWith("r:") === true)?.batch).toEqual([0, 2]);
+    await wellFormed(s);
+    // The turn's key is answered from the log like any other.
+    expect(await t.turn("buy it", never, { turnKey: "k" })).toMatchObject({
+      text: reply.text,
+      turn: { replayed: true, status: "completed" },
+    });
+  });
+
+  it("tells its attempts apart: only the one that follows the answer is resumed", async () => {
+    const { s } = await start();
+    const seen: [number, boolean][] = [];
+    const body = async (turn: OpenTurn): Promise<MessageInput> => {
+      seen.push([turn.attempt, turn.resumed]);
+      await turn.suspend({ requestId: "r", reason: "?" });
+      if (turn.attempt === 2) throw new Error("breaks");
+      return "ok";
+    };
+    await s.turn("q", body, { turnKey: "k" });
+    await expect(s.resume("r", true, body)).rejects.toThrow("breaks");
+    expect(await s.turn("q", body, { turnKey: "k" })).toMatchObject({ text: "ok" });
+    expect(seen).toEqual([
+      [1, false],
+      [2, true],
+      [3, false],
+    ]);
+  });
+
+  it("without a key is found by its own id, also after attempts that failed", async () => {
+    const { s, t } = await start();
+    let breaks = true;
+    const body = async (turn: OpenTurn): Promise<MessageInput> => {
+      await turn.suspend({ requestId: "r", reason: "?" });
+      if (breaks) throw new Error("broken");
+      return "ok";
+    };
+    await s.turn("q", body);
+    await expect(s.resume("r", true, body)).rejects.toThrow("broken");
+    breaks = false;
+    expect(await t.resume("r", true, body)).toMatchObject({ text: "ok", turn: { status: "completed", replayed: false } });
+    expect(await s.resume("r", false, never)).toMatchObject({ text: "ok", turn: { replayed: true } });
+    expect(await turnsOf(s)).toEqual([
+      "start 1",
+      "suspend 1 waits for r",
+      "decide 1 r",
+      "start 2",
+      "end 2 failed",
+      "start 3",
+      "end 3 completed",
+    ]);
+  });
+
+  it("counts an answer once: two nodes at once, and again later with another decision", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const { s, t } = await start();
+      await s.turn("buy it", asks("r1"));
+      const replies = await Promise.all([
+        s.resume("r1", "first", asks("r1")),
+        t.resume("r1", "second", asks("r1")),
+        s.resume("r1", "third", asks("r1")),
+      ]);
+      expect(new Set(replies.map(({ text }) => text)).size).toBe(1);
+      expect(replies.filter(({ turn }) => turn?.replayed === false)).toHaveLength(1);
+      expect(await t.resume("r1", "fourth", never)).toMatchObject({ text: replies[0]?.text, turn: { replayed: true } });
+      expect((await turnsOf(s)).filter((turn) => turn.startsWith("decide"))).toHaveLength(1);
+      await wellFormed(s);
+    }
+  });
+
+  it("collects what was asked in one attempt, and goes on when everything is answered", async () => {
+    const { s, t } = await start();
+    const body = asks("r1", "r2", "r3");
+    expect(idsOf(await s.turn("q", body, { turnKey: "k" }))).toEqual(["r1", "r2", "r3"]);
+    const second = await t.resume("r2", 2, never);
+    expect(second).toMatchObject({ turn: { status: "suspended", replayed: false } });
+    expect(idsOf(second)).toEqual(["r1", "r3"]);
+    expect(idsOf(await s.resume("r2", "again", never))).toEqual(["r1", "r3"]);
+    expect(idsOf(await s.turn("q", never, { turnKey: "k" }))).toEqual(["r1", "r3"]);
+    expect(idsOf(await s.resume("r1", 1, never))).toEqual(["r3"]);
+    const reply = await t.resume("r3", 3, body);
+    expect(reply.text).toBe("done: [1,2,3]");
+    expect(await turnsOf(s)).toEqual([
+      "start 1",
+      "suspend 1 waits for r1+r2+r3",
+      "decide 1 r2 waits for r1+r3",
+      "decide 1 r1 waits for r3",
+      "decide 1 r3",
+      "start 2",
+      "end 2 completed",
+    ]);
+    await wellFormed(s);
+  });
+
+  it("whose requests are answered by several nodes at once runs once", async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const { s, t } = await start();
+      const ids = ["r0", "r1", "r2", "r3"];
+      await s.turn("q", asks(...ids));
+      let ran = 0;
+      const body = async (turn: OpenTurn): Promise<MessageInput> => {
+        ran += 1;
+        return asks(...ids)(turn);
+      };
+      const replies = await Promise.all(
+        ids.flatMap((id, index) => [(index % 2 === 0 ? s : t).resume(id, index, body), t.resume(id, index, body)]),
+      );
+      expect(ran).toBe(1);
+      expect(replies.filter(({ turn }) => turn?.status === "completed").every(({ text }) => text === "done: [0,1,2,3]")).toBe(true);
+      expect(replies.some(({ turn }) => turn?.status === "completed")).toBe(true);
+      expect((await turnsOf(s)).filter((turn) => turn.startsWith("decide"))).toHaveLength(4);
+      await wellFormed(s);
+    }
+  });
+
+  it("may ask again and again in one turn", async () => {
+    const { s } = await start();
+    const body = async (turn: OpenTurn): Promise<MessageInput> => {
+      const first = await turn.suspend({ requestId: "1", reason: "one?" });
+      const second = await turn.suspend({ requestId: "2", reason: "two?" });
+      return `${String(first)} ${String(second)}`;
+    };
+    expect(idsOf(await s.turn("q", body))).toEqual(["1"]);
+    expect(idsOf(await s.resume("1", "a", body))).toEqual(["2"]);
+    expect(idsOf(await s.resume("1", "a", never))).toEqual(["2"]);
+    expect(await s.resume("2", "b", body)).toMatchObject({ text: "a b" });
+    expect((await s.messages()).map(textOf)).toEqual(["q", "a b"]);
+  });
+
+  it("is suspended whatever its code makes of the error, and keeps what was stored before", async () => {
+    const { s } = await start();
+    const swallows = await s.turn("q", async (turn) => {
+      await turn.append("so far");
+      await turn.suspend({ requestId: "r", reason: "?" }).catch(() => undefined);
+      return "an answer that nobody waits for";
+    });
+    expect(swallows).toMatchObject({ text: "so far", turn: { status: "suspended" } });
+    expect((await s.messages()).map(textOf)).toEqual(["q", "so far"]);
+    const { s: other } = await start();
+    const wraps = await other.turn("q", async (turn) =>
+      turn.suspend({ requestId: "r", reason: "?" }).then(
+        () => "yes",
+        (error: unknown) => Promise.reject(new Error("wrapped", { cause: error })),
+      ),
+    );
+    expect(wraps).toMatchObject({ message: { role: "assistant", parts: [] }, text: "", turn: { status: "suspended" } });
+    expect((await other.messages()).map(textOf)).toEqual(["q"]);
+  });
+
+  it("that is cancelled, or out of time, after it asked is not suspended", async () => {
+    const { s, a, id } = await start();
+    const hangs = async (turn: OpenTurn): Promise<MessageInput> => {
+      await turn.suspend({ requestId: "r", reason: "?" }).catch(() => undefined);
+      return new Promise(() => undefined);
+    };
+    await expect(s.turn("q", hangs, { timeoutMs: 30 })).rejects.toThrow(withCode("TIMEOUT"));
+    const stop = new AbortController();
+    const dying = s.turn("q", hangs, { signal: stop.signal });
+    setTimeout(() => stop.abort(), 30);
+    await expect(dying).rejects.toThrow(withCode("CANCELLED"));
+    expect(await turnsOf(s)).toEqual(["start 1", "end 1 failed", "start 1", "end 1 cancelled"]);
+    await expect(a.get(id).then((session) => session.resume("r", true, never))).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+  });
+
+  it("holds limits: bad requests, too many, too large, unknown members", async () => {
+    const { s } = await start({ maxMessageBytes: 2000 });
+    const problems: string[] = [];
+    await s.turn("q", async (turn) => {
+      const attempts: unknown[] = [
+        undefined,
+        {},
+        { requestId: "", reason: "?" },
+        { requestId: "r", reason: "" },
+        { requestId: "\ud800", reason: "?" },
+        { requestId: "r".repeat(513), reason: "?" },
+        { requestId: "r", reason: "?", data: Number.NaN },
+        { requestId: "r", reason: "?", more: 1 },
+        { requestId: "r", reason: "?", data: "x".repeat(3000) },
+      ];
+      for (const bad of attempts) {
+        await turn
+          .suspend(bad as never)
+          .catch((error: Error) => problems.push(`${(error as unknown as { code: string }).code} ${error.message}`));
+      }
+      expect(turn.requests).toEqual([]);
+      return "ok";
+    });
+    expect(problems.map((problem) => problem.split(" ")[0])).toEqual([...Array<string>(8).fill("INVALID_INPUT"), "LIMIT_EXCEEDED"]);
+    expect(problems[7]).toContain("request.more");
+    const { s: many } = await start();
+    const reply = await many.turn("q", async (turn) => {
+      for (let n = 0; n < 256; n += 1) await turn.suspend({ requestId: `r${n}`, reason: "?" }).catch(() => undefined);
+      await turn.suspend({ requestId: "r0", reason: "the same again" }).catch(() => undefined);
+      await expect(turn.suspend({ requestId: "one more", reason: "?" })).rejects.toThrow(withCode("LIMIT_EXCEEDED"));
+      return "x";
+    });
+    expect(idsOf(reply)).toHaveLength(256);
+  });
+
+  it("refuses answers that are none, and names what is open for one to nothing", async () => {
+    const { s } = await start();
+    await expect(s.resume("r9", true, never)).rejects.toThrow(/no open request "r9"; none is open/);
+    await s.turn("q", asks("r1", "r2"));
+    await expect(s.resume("r9", true, never)).rejects.toThrow(/no open request "r9"; open are requests "r1", "r2"/);
+    await expect(s.resume("", true, never)).rejects.toThrow(withCode("INVALID_INPUT"));
+    await expect(s.resume(7 as never, true, never)).rejects.toThrow(withCode("INVALID_INPUT"));
+    for (const bad of [undefined, Number.NaN, () => 1, "\ud800"])
+      await expect(s.resume("r1", bad as never, never)).rejects.toThrow(withCode("INVALID_INPUT"));
+    expect((await turnsOf(s)).at(-1)).toBe("suspend 1 waits for r1+r2");
+  });
+});
+
+describe("a session whose turn waits", () => {
+  it("rejects new messages and appends, naming what is asked; writes nothing", async () => {
+    const { s, t, id } = await start();
+    await s.turn("q", asks("r1", "r2"), { turnKey: "k" });
+    const before = (await s.info()).version;
+    for (const handle of [s, t]) {
+      await expect(handle.turn("other", never)).rejects.toThrow(/waits for the answer to requests "r1", "r2"/);
+      await expect(handle.turn("other", never)).rejects.toThrow(withCode("TURN_SUSPENDED"));
+      await expect(handle.append("between")).rejects.toMatchObject({ code: "TURN_SUSPENDED", details: { requests: ["r1", "r2"] } });
+      await expect(handle.append("between", { op: "o" })).rejects.toThrow(withCode("TURN_SUSPENDED"));
+      await expect(handle.turn("another input", never, { turnKey: "k" })).rejects.toThrow(withCode("TURN_KEY_REUSED"));
+    }
+    expect((await s.info()).version).toBe(before);
+    // Side entries are allowed, and change nothing.
+    await t.setMetadata({ a: 1 });
+    await t.checkpoint({ label: "waiting" });
+    await expect(s.append("between")).rejects.toThrow(withCode("TURN_SUSPENDED"));
+    expect((await s.fork()).id).not.toBe(id);
+  });
+
+  it("declines for a new message that says so: denied calls, the end and the new start in one batch", async () => {
+    const { s, t } = await start();
+    await s.turn("q", asks("r1", "r2"), { turnKey: "k" });
+    await s.resume("r1", true, never);
+    const reply = await t.turn("never mind", async (turn) => `after ${(await turn.history()).length}`, { ifSuspended: "decline" });
+    expect(reply.text).toBe("after 3");
+    expect(await turnsOf(s)).toEqual([
+      "start 1",
+      "suspend 1 waits for r1+r2",
+      "decide 1 r1 waits for r2",
+      "end 1 cancelled",
+      "start 1",
+      "end 1 completed",
+    ]);
+    const denied = (await s.messages())[2];
+    expect(denied?.parts.map((part) => part.type === "tool-result" && part.output.type)).toEqual(["execution-denied", "execution-denied"]);
+    const batch = (await entriesOf(s)).filter(({ batch: place }) => place?.[1] === 4);
+    expect(batch.map(({ type }) => type)).toEqual(["message", "turn", "turn", "message"]);
+    await expect(t.resume("r2", true, never)).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+    await expect(t.resume("r1", true, never)).rejects.toThrow(withCode("TURN_ENDED"));
+    await wellFormed(s);
+    // Where nothing waits, the option changes nothing.
+    expect((await s.turn("next", async () => "fine", { ifSuspended: "decline" })).text).toBe("fine");
+  });
+
+  it("is asked by its own key what it waits for, and does not decline itself", async () => {
+    const { s, t } = await start();
+    await s.turn("q", asks("r1"), { turnKey: "k" });
+    const again = await t.turn("q", never, { turnKey: "k", ifSuspended: "decline" });
+    expect(again).toMatchObject({ turn: { status: "suspended", replayed: true, requests: [{ requestId: "r1" }] } });
+  });
+
+  it("is cancelled without a lease: denied calls and the end, written by whoever cancels", async () => {
+    const { s, b, t, id } = await start();
+    const reply = await s.turn("q", asks("r1"), { turnKey: "k" });
+    expect(await b.cancelTurn(id, { turnId: reply.turn?.id as string, reason: "changed my mind" })).toBe(true);
+    expect(await turnsOf(s)).toEqual(["start 1", "suspend 1 waits for r1", "end 1 cancelled"]);
+    expect((await t.messages()).at(-1)?.parts[0]).toMatchObject({
+      output: { type: "execution-denied", reason: "cancelled: changed my mind" },
+    });
+    expect(await b.cancelTurn(id)).toBe(false);
+    await expect(s.resume("r1", true, never)).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+    await s.append("on we go");
+    await wellFormed(s);
+  });
+
+  it("forgets the question when it is restored to before it, and remembers it when that is undone", async () => {
+    const { s, t, b, id } = await start();
+    await s.turn("first", async () => "1");
+    const before = await s.checkpoint();
+    await s.turn("q", asks("r1"), { turnKey: "k" });
+    const asked = (await entriesOf(s)).at(-1) as Entry;
+    await t.restore(before.id);
+    await expect(s.resume("r1", true, never)).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+    await s.append("something else");
+    expect(await b.cancelTurn(id)).toBe(false);
+    await s.turn("other", async () => "2");
+    await t.restore(asked.id);
+    await expect(s.append("between")).rejects.toThrow(withCode("TURN_SUSPENDED"));
+    await expect(t.turn("other", never)).rejects.toThrow(withCode("TURN_SUSPENDED"));
+    expect(await s.resume("r1", "yes", asks("r1"))).toMatchObject({ text: 'done: ["yes"]' });
+    await wellFormed(s);
+    // Back at the question, which has its answer on another branch: nothing waits there any more.
+    await t.restore(asked.id);
+    expect(await s.resume("r1", "no", never)).toMatchObject({ text: 'done: ["yes"]', turn: { replayed: true } });
+    expect((await s.turn("on", async () => "fine")).text).toBe("fine");
+    await wellFormed(s);
+  });
+
+  it("takes an append where a restore left a question behind that was answered, at once and on another node", async () => {
+    const { s, t } = await start();
+    await s.turn("q", asks("r1"));
+    const asked = (await entriesOf(s)).at(-1) as Entry;
+    await s.resume("r1", true, asks("r1"));
+    await s.restore(asked.id);
+    await s.append("here");
+    await t.append("there");
+    expect((await s.messages()).map(textOf).slice(-2)).toEqual(["here", "there"]);
+    await wellFormed(s);
+  });
+
+  it("drops a turn whose later answer a restore left behind, and says so", async () => {
+    const { s, t } = await start();
+    await s.turn("q", asks("r1"), { turnKey: "k" });
+    await expect(s.resume("r1", true, () => Promise.reject(new Error("died")))).rejects.toThrow("died");
+    const first = (await entriesOf(s))[0] as Entry;
+    await s.restore(first.id);
+    await expect(t.resume("r1", true, never)).rejects.toThrow(/left behind by a restore/);
+    await wellFormed(s);
+  });
+
+  it("does not travel with a fork, which has its calls closed", async () => {
+    const { s } = await start();
+    await s.turn("q", asks("r1"));
+    const copy = await s.fork();
+    expect((await copy.messages()).at(-1)?.parts[0]).toMatchObject({ output: { type: "interrupted" } });
+    expect((await copy.turn("on", async () => "fine")).text).toBe("fine");
+    await expect(copy.resume("r1", true, never)).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+  });
+
+  it("is another's, or gone: not found, deleted", async () => {
+    const { s, a, b, id } = await start();
+    await s.turn("q", asks("r1"));
+    const resume = { requestId: "r1", decision: true };
+    await expect(b.openTurn(id, { agent: "x", resume, options: { principal: { id: "bob" } } })).rejects.toThrow(
+      withCode("SESSION_NOT_FOUND"),
+    );
+    await expect(b.openTurn(id, { agent: "y", resume, options: {} })).rejects.toThrow(withCode("AGENT_MISMATCH"));
+    await expect(b.openTurn(id, { agent: "x", options: {} })).rejects.toThrow(withCode("INVALID_INPUT"));
+    await a.delete(id);
+    await expect(b.openTurn(id, { agent: "x", resume, options: {} })).rejects.toThrow(withCode("SESSION_DELETED"));
+  });
+});
