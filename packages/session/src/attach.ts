@@ -10,6 +10,9 @@ import { suspendedReply } from "./suspension.ts";
 import { lastTurn, markOf, replyOf, type TurnMark } from "./turn-log.ts";
 import { isLive } from "./writer.ts";
 
+/** How long after its lease a turn may be taken over before those who follow it are told that it is over. */
+const TAKEOVER_MS = 1000;
+
 interface Item {
   readonly version: number;
   readonly message?: Message;
@@ -38,6 +41,8 @@ export async function attachTurn(
     const news = new News(log.backend, ref);
     listening.add(news);
     let ended: TurnMark | undefined;
+    let deadSince: number | undefined;
+    let timer: NodeJS.Timeout | undefined;
     try {
       for await (const look of followPath(log, head, { after: end, signal, reader, news })) {
         if ("entry" in look) {
@@ -51,10 +56,15 @@ export async function attachTurn(
           continue;
         }
         if (ended !== undefined) return ended;
-        if (!isRunning(look.head)) throw interrupted(id, ref.id, "its process is gone");
+        // A lease runs out without an entry: that is looked for by time.
+        deadSince = isRunning(look.head) ? undefined : (deadSince ?? performance.now());
+        if (deadSince !== undefined && performance.now() - deadSince >= TAKEOVER_MS) throw interrupted(id, ref.id, "its process is gone");
+        clearTimeout(timer);
+        timer = setTimeout(news.tell, deadSince === undefined ? Math.max(0, look.head.lease?.expiresInMs ?? 0) + 10 : TAKEOVER_MS);
         yield { version: look.head.seq };
       }
     } finally {
+      clearTimeout(timer);
       listening.delete(news);
     }
     throw interrupted(id, ref.id, "it is not followed any more");
