@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { createReActAgent } from "@aixgo/agents";
-import { createRuntime, type MessageInput, type ReplyStream, type Runtime, withSessionManager } from "@aixgo/core";
+import { createRuntime, type MessageInput, type ReplyStream, type Runtime, type SuspendRequest, withSessionManager } from "@aixgo/core";
 import { createSessionManager, type Session, type SessionManager } from "@aixgo/session";
 import { createFileBackend } from "@aixgo/session-file";
 import type { ChatArguments } from "./arguments.ts";
@@ -31,6 +31,10 @@ export interface Chat {
   startAnew(): Promise<Session>;
   /** `onStart`: it is this turn's time, no other process answers any more. */
   ask(text: string, onStart: () => void): ReplyStream;
+  /** What a turn of this session waits for its user to allow. */
+  requests(): Promise<readonly SuspendRequest[]>;
+  /** Allows or refuses what was asked, and goes on where that was all. */
+  answer(request: SuspendRequest, allowed: boolean, onStart: () => void): ReplyStream;
   unfinishedTurn(): Promise<UnfinishedTurn | undefined>;
   /** Goes on with a turn that was cut off, as a new attempt. `SESSION_BUSY`: it was not, another process is at it. */
   goOn(turn: UnfinishedTurn, onStart: () => void): ReplyStream;
@@ -70,13 +74,16 @@ export async function openChat(
     });
     await runtime.start();
     let session = sessionId === undefined ? await sessions.getOrCreate(AGENT, user) : await sessions.get(sessionId);
-    const stream = (input: MessageInput, turnKey: string, ifBusy: "queue" | "reject", onStart: () => void): ReplyStream => {
+    const begin = (onStart: () => void, call: (id: string) => ReplyStream): ReplyStream => {
       const { id } = session;
       started.set(id, onStart);
-      const events = runtime.streamWithSession(AGENT, input, id, { turnKey, principal, ifBusy, queueTimeoutMs: QUEUE_TIMEOUT_MS });
+      const events = call(id);
       void events.reply.catch(() => undefined).finally(() => started.delete(id));
       return events;
     };
+    const wait = { principal, queueTimeoutMs: QUEUE_TIMEOUT_MS };
+    const stream = (input: MessageInput, turnKey: string, ifBusy: "queue" | "reject", onStart: () => void): ReplyStream =>
+      begin(onStart, (id) => runtime.streamWithSession(AGENT, input, id, { ...wait, turnKey, ifBusy }));
     return {
       user,
       modelLabel: label,
@@ -94,6 +101,8 @@ export async function openChat(
         return session;
       },
       ask: (text, onStart) => stream(text, randomUUID(), "queue", onStart),
+      requests: () => session.requests(),
+      answer: ({ requestId }, approved, onStart) => begin(onStart, (id) => runtime.streamResume(id, requestId, { approved }, wait)),
       unfinishedTurn: () => findUnfinishedTurn(session),
       goOn: ({ input, turnKey }, onStart) => stream(input, turnKey, "reject", onStart),
       close,

@@ -13,6 +13,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   SESSION_NOT_FOUND: "Leave --session out to get your own; if it is another user's, name them with --user",
   SESSION_DELETED: "Leave --session out to get your own",
   AGENT_MISMATCH: "Leave --session out to get your own",
+  TURN_SUSPENDED: "Another process has just asked a question here; answer it first",
   SESSION_BUSY: "Another process is answering in this session; try again in a moment",
   FENCED: "Try again",
 };

@@ -61,18 +61,24 @@ export class Keyboard {
   }
 
   /** The next line; undefined: there will be none. */
-  async ask(): Promise<string | undefined> {
+  async ask(prompt: string = this.#prompt): Promise<string | undefined> {
     const typed = this.#typed.shift();
     if (typed !== undefined) {
       // Typed while the agent spoke, and hidden then.
-      await this.#output.write(`${this.#prompt}${printable(typed)}\n`);
+      await this.#output.write(`${prompt}${printable(typed)}\n`);
       return typed;
     }
     if (this.#isClosed) return undefined;
+    this.#line.setPrompt(prompt);
     this.#line.prompt(true);
     const line = await new Promise<string | undefined>((resolve) => (this.#waiting = resolve));
     if (line === undefined) await this.#output.write("\n");
     return line;
+  }
+
+  /** Drops the lines that were typed while the agent spoke. Says whether there were any. */
+  forget(): boolean {
+    return this.#typed.splice(0).length > 0;
   }
 
   onInterrupt(stop: () => void): void {

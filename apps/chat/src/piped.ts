@@ -7,6 +7,7 @@ import { type BadLine, readLines } from "./line-reader.ts";
 import type { Output } from "./output.ts";
 import { createPatience } from "./patience.ts";
 import { oneLine, shortened } from "./printable.ts";
+import { answerIn, questionOf } from "./question.ts";
 import { createStyle } from "./style.ts";
 
 export interface PipedIo {
@@ -30,6 +31,7 @@ export async function runPiped(chat: Chat, io: PipedIo): Promise<number> {
 
   try {
     await goOnFirst(chat, io);
+    await tellQuestion(chat, io);
   } catch (error) {
     await fail("the unfinished turn: ", error);
   }
@@ -49,15 +51,39 @@ export async function runPiped(chat: Chat, io: PipedIo): Promise<number> {
         if (quit === true) break;
         await io.output.write(`${oneLine(lines.join(" | "))}\n`);
       } else {
-        const { text } = await answer((onStart) => chat.ask(messageIn(line), onStart), io);
-        await io.output.write(`${oneLine(text)}\n`);
+        await io.output.write(`${await replyTo(line, chat, io)}\n`);
       }
     } catch (error) {
       if (io.stop.aborted) break;
       await fail(where, error);
     }
   }
+  try {
+    if (number > 0 && !io.stop.aborted) await tellQuestion(chat, io);
+  } catch (error) {
+    await fail("", error);
+  }
   return failed ? 1 : 0;
+}
+
+/** The answer to a message, or to the question that waits: the agent's words, or its next question. */
+async function replyTo(line: string, chat: Chat, io: PipedIo): Promise<string> {
+  const [request] = await chat.requests();
+  const allowed = request === undefined ? undefined : answerIn(line);
+  if (request !== undefined && allowed === undefined)
+    throw new Error(`the question ${JSON.stringify(questionOf(request))} waits for y or n; the line was not sent`);
+  const { text, turn } = await answer(
+    (onStart) => (request === undefined ? chat.ask(messageIn(line), onStart) : chat.answer(request, allowed === true, onStart)),
+    io,
+  );
+  const [next] = turn?.requests ?? [];
+  return next === undefined ? oneLine(text) : `${questionOf(next)} (y/n)`;
+}
+
+/** A question that nobody has answered is not lost, but it should not be overlooked. */
+async function tellQuestion(chat: Chat, io: PipedIo): Promise<void> {
+  const [request] = await chat.requests();
+  if (request !== undefined) await io.errors.write(`chat: a question waits for a line with y or n: ${questionOf(request)}\n`);
 }
 
 /** The lines of the input; none any more once `stop` aborts, though the pipe may stay open. */
@@ -79,7 +105,7 @@ async function goOnFirst(chat: Chat, io: PipedIo): Promise<void> {
   if (turn === undefined) return;
   try {
     const { text, turn: done } = await answer((onStart) => chat.goOn(turn, onStart), io);
-    if (done?.replayed === true) return;
+    if (done?.replayed === true || done?.status === "suspended") return;
     await io.errors.write(`chat: finished the turn that was cut off (${JSON.stringify(shortened(turn.text, 60))}): ${oneLine(text)}\n`);
   } catch (error) {
     // It was not cut off: another process is at it, and the lines wait for it.

@@ -1,5 +1,5 @@
 import type { ReadStream, WriteStream } from "node:tty";
-import { isAixgoError, textOf, type Message, type ReplyStream } from "@aixgo/core";
+import { isAixgoError, textOf, type Message, type ReplyStream, type SuspendRequest } from "@aixgo/core";
 import { showBanner } from "./banner.ts";
 import type { Chat } from "./chat.ts";
 import { isCommand, messageIn, runCommand } from "./commands.ts";
@@ -8,6 +8,7 @@ import { Keyboard, MAX_RECALLED } from "./keyboard.ts";
 import type { Output } from "./output.ts";
 import { createPatience } from "./patience.ts";
 import { oneLine, shortened } from "./printable.ts";
+import { answerIn, questionOf } from "./question.ts";
 import type { Style } from "./style.ts";
 import { showTurn } from "./turn-view.ts";
 
@@ -70,10 +71,25 @@ export async function runTerminal(chat: Chat, io: TerminalIo): Promise<number> {
     await output.write(`${style.error("✗")} ${explain(error)}\n${io.debug ? `${style.dim(trace(error))}\n` : ""}`);
   };
 
+  const openRequest = async (): Promise<SuspendRequest | undefined> => {
+    try {
+      return (await chat.requests())[0];
+    } catch (error) {
+      await report(error);
+      return undefined;
+    }
+  };
+
   try {
     await goOn(chat, output, style, answer).catch(report);
+    let asked: string | undefined;
     while (!left && !output.isGone) {
-      const line = await keyboard.ask();
+      const request = await openRequest();
+      // What was typed before a question was seen is no answer to it.
+      if (request !== undefined && request.requestId !== asked && keyboard.forget())
+        await output.write(`${style.dim("(what you typed meanwhile is left out: there is a question first)")}\n`);
+      asked = request?.requestId;
+      const line = await keyboard.ask(request && `${style.warning(questionOf(request))} ${style.dim("(y/n)")} `);
       if (line === undefined) break;
       if (line.trim() === "") continue;
       try {
@@ -81,7 +97,12 @@ export async function runTerminal(chat: Chat, io: TerminalIo): Promise<number> {
           const { lines, quit } = await runCommand(chat, line, style);
           if (quit === true) break;
           await output.write(`${lines.join("\n")}\n`);
-        } else await answer((onStart) => chat.ask(messageIn(line), onStart));
+        } else if (request === undefined) await answer((onStart) => chat.ask(messageIn(line), onStart));
+        else {
+          const allowed = answerIn(line);
+          if (allowed === undefined) await output.write(`${style.dim("y or n, please; /undo takes your message back instead")}\n`);
+          else await answer((onStart) => chat.answer(request, allowed, onStart));
+        }
       } catch (error) {
         await report(error);
       }

@@ -7,10 +7,15 @@ const MAX_LINE = 100;
 export function toolLines(message: MessageInput): readonly string[] {
   if (typeof message === "string") return [];
   return message.parts.flatMap((part) => {
-    if (part.type === "tool-call") return [`⚙ ${part.toolName} ${shortened(inputText(part.input), MAX_LINE)}`];
+    if (part.type === "tool-call") return [`⚙ ${callText(part.toolName, part.input)}`];
     if (part.type === "tool-result") return [`↳ ${shortened(outputText(part.output), MAX_LINE)}`];
     return [];
   });
+}
+
+/** A call with its input, on one line. */
+export function callText(toolName: string, input: Json): string {
+  return `${toolName} ${shortened(inputText(input), MAX_LINE)}`;
 }
 
 function inputText(input: Json): string {

@@ -57,9 +57,9 @@ function statusOf(turn: Entry): string {
   const status = memberOf(turn, "status");
   return memberOf(turn, "phase") === "end" && typeof status === "string"
     ? status
-    : memberOf(turn, "phase") === "suspend"
-      ? "suspended"
-      : "open";
+    : memberOf(turn, "phase") === "start"
+      ? "open"
+      : "suspended";
 }
 
 function textOf({ parts }: MessageDraft): string {

@@ -1,4 +1,15 @@
-import type { FilePart, HistoryOptions, Json, Message, MessageInput, OpenTurn, Reply, ResumeOptions, TurnOptions } from "@aixgo/core";
+import type {
+  FilePart,
+  HistoryOptions,
+  Json,
+  Message,
+  MessageInput,
+  OpenTurn,
+  Reply,
+  ResumeOptions,
+  SuspendRequest,
+  TurnOptions,
+} from "@aixgo/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
 import type { EntriesOptions, EntryCursor } from "./feed.ts";
@@ -86,6 +97,8 @@ export interface Session extends AsyncDisposable {
   cursorOf(entry: Pick<Entry, "seq" | "hash">): EntryCursor;
   /** One turn without our runtime: stored, exclusive, replayed and recovered as by `callWithSession`. */
   turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options?: TurnOptions): Promise<Reply>;
+  /** What a suspended turn of this session waits for; empty: none waits. */
+  requests(): Promise<readonly SuspendRequest[]>;
   /**
    * Answers a request of the suspended turn, and goes on with it where it was the last one, as `runtime.resume` does: `body` runs
    * again from its beginning, and its `turn.suspend` resolves with the answers.

@@ -8,6 +8,7 @@ import {
   type OpenTurnRequest,
   type Reply,
   type ResumeOptions,
+  type SuspendRequest,
   type TurnOptions,
 } from "@aixgo/core";
 import { newEntryId } from "@aixgo/security";
@@ -26,8 +27,10 @@ import { inlineContent } from "./inline-content.ts";
 import type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
 import { appendOnce, assertVersion } from "./once.ts";
 import { runTurn } from "./run-turn.ts";
+import { suspensionAt } from "./suspension.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { type Verification, verifyLog } from "./verify.ts";
+import { isLive } from "./writer.ts";
 
 /** What a handle needs of its manager. */
 export interface SessionHome {
@@ -171,6 +174,12 @@ export class StoredSession implements Session {
   async turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options: TurnOptions = {}): Promise<Reply> {
     this.#open();
     return runTurn(await this.#home.openTurn({ input, options }), body, options);
+  }
+
+  async requests(): Promise<readonly SuspendRequest[]> {
+    const { log } = this.#open();
+    const head = await log.refresh();
+    return isLive(head) ? [] : ((await suspensionAt(log, head))?.requests ?? []);
   }
 
   async resume(

@@ -152,7 +152,9 @@ describe("a turn that asks somebody", () => {
     const { s, t } = await start();
     const body = asks("r1", "r2", "r3");
     expect(idsOf(await s.turn("q", body, { turnKey: "k" }))).toEqual(["r1", "r2", "r3"]);
+    expect(await t.requests()).toEqual(["r1", "r2", "r3"].map((requestId) => ({ requestId, reason: `may I ${requestId}?` })));
     const second = await t.resume("r2", 2, never);
+    expect((await s.requests()).map(({ requestId }) => requestId)).toEqual(["r1", "r3"]);
     expect(second).toMatchObject({ turn: { status: "suspended", replayed: false } });
     expect(idsOf(second)).toEqual(["r1", "r3"]);
     expect(idsOf(await s.resume("r2", "again", never))).toEqual(["r1", "r3"]);
@@ -160,6 +162,7 @@ describe("a turn that asks somebody", () => {
     expect(idsOf(await s.resume("r1", 1, never))).toEqual(["r3"]);
     const reply = await t.resume("r3", 3, body);
     expect(reply.text).toBe("done: [1,2,3]");
+    expect(await s.requests()).toEqual([]);
     expect(await turnsOf(s)).toEqual([
       "start 1",
       "suspend 1 waits for r1+r2+r3",

@@ -40,6 +40,8 @@ export function createNotes(now: () => Date = () => new Date()): Tool<NotesInput
       text: z.string().trim().min(1).max(MAX_NOTE_LENGTH).optional(),
       number: z.number().int().min(1).optional(),
     }),
+    // What is lost then only /undo and /restore bring back.
+    needsApproval: ({ action }: NotesInput) => action === "clear",
     execute: (input: NotesInput, context: AgentContext & { toolCallId: string }) =>
       inOrder(context.session?.id ?? "", async () => {
         const state = objectOf(await context.getState());
