@@ -63,6 +63,41 @@ describe("piped in", () => {
     expect((await chat.run("/undo\n/undo\nShow my notes\n")).stdout).toMatch(/You have no notes\.\n$/);
   });
 
+  it("asks before it does what cannot be taken back lightly; y and n answer, in this process or a later one", async () => {
+    const asked = await chat.run("Add a note: milk\nclear my notes\n");
+    expect(asked).toMatchObject({ code: 0, stdout: "Noted: milk (note 1).\nMay I run notes action=clear? (y/n)\n" });
+    expect(asked.stderr).toBe("chat: a question waits for a line with y or n: May I run notes action=clear?\n");
+    const other = await chat.run("what is 1+1?\n");
+    expect(other).toMatchObject({ code: 1, stdout: "" });
+    expect(other.stderr).toMatch(/line 1: the question "May I run notes action=clear\?" waits for y or n; the line was not sent\./);
+    const denied = await chat.run("No\nshow my notes\nclear my notes\nYES\nshow my notes\n");
+    expect(denied).toMatchObject({
+      code: 0,
+      stdout:
+        "I could not change or read your notes: it was not allowed.\nYou have 1 note: 1. milk.\nMay I run notes action=clear? (y/n)\nAll notes are removed.\nYou have no notes.\n",
+    });
+    expect(denied.stderr).toMatch(/^chat: a question waits for a line with y or n: .*\n$/);
+  });
+
+  it("finishes an answer whose process was killed after the y, without asking again", async () => {
+    await chat.run("Add a note: milk\nclear my notes\n");
+    const dying = chat.start([], { AIXGO_OFFLINE_DELAY_MS: "2000" });
+    dying.child.stdin?.write("y\n");
+    for (;;) {
+      // The last line may be on its way.
+      const [log = []] = Object.values((await chat.logs().catch(() => ({}))) as Awaited<ReturnType<typeof chat.logs>>);
+      if (log.some(({ type, data }) => type === "state" && JSON.stringify(data).includes('"notes":[]'))) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    dying.child.kill("SIGKILL");
+    await dying.ended;
+    const next = await chat.run("show my notes\n");
+    expect(next.stdout).toBe("You have no notes.\n");
+    expect(next.stderr).toMatch(/finished the turn that was cut off \("clear my notes"\): All notes are removed\./);
+    const [log = []] = Object.values(await chat.logs());
+    expect(log.filter(({ data }) => data["phase"] === "decide")).toHaveLength(1);
+  }, 60_000);
+
   it("undoes down to the empty session, and says when there is nothing left", async () => {
     const { stdout, stderr, code } = await chat.run("My name is Ada\n/undo\nWhat is my name?\n/undo\n/undo\n");
     expect(stdout).toMatch(/0 messages left.*\nYou have not told me your name yet\.\n.*0 messages left/);

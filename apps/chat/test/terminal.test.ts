@@ -128,6 +128,46 @@ describe("in a terminal", () => {
     expect(await chat.unfinishedTurn()).toBeUndefined();
   });
 
+  it("asks and takes y or n, and nothing that was typed before the question; quitting there asks again at the next start", async () => {
+    const first = new FakeTerminal(await openAs("ada"));
+    await first.seen(/you › $/);
+    first.press("Add a note: milk\r");
+    await first.seen(/Noted: milk/);
+    first.press("clear my notes\ry\r");
+    await first.seen(/what you typed meanwhile is left out/);
+    await first.seen(/May I run notes action=clear\? \(y\/n\) $/);
+    first.press("perhaps\r");
+    await first.seen(/y or n, please/);
+    first.press(CTRL_D);
+    expect(await first.ended).toBe(0);
+
+    const second = new FakeTerminal(await openAs("ada"));
+    await second.seen(/last time you › clear my notes\n[^]*May I run notes action=clear\? \(y\/n\) $/);
+    second.press("/history\r");
+    await second.seen(/⚙ notes action=clear\n[^]*\(y\/n\) $/);
+    second.press("n\r");
+    await second.seen(/↳ not allowed\n[^]*I could not change or read your notes: it was not allowed\./);
+    second.press("clear my notes\r");
+    await second.seen(/not allowed\.\n[^]*clear my notes[^]*\(y\/n\) $/);
+    second.press("y\r");
+    await second.seen(/All notes are removed\.\n/);
+    second.press(CTRL_D);
+    expect(await second.ended).toBe(0);
+  });
+
+  it("takes the message back at the question with /undo", async () => {
+    const terminal = new FakeTerminal(await openAs("ada"));
+    await terminal.seen(/you › $/);
+    terminal.press("clear my notes\r");
+    await terminal.seen(/\(y\/n\) $/);
+    terminal.press("/undo\r");
+    await terminal.seen(/is undone; 0 messages left[^]*you › $/);
+    terminal.press("My name is Ada\r");
+    await terminal.seen(/meet you, Ada/);
+    terminal.press(CTRL_D);
+    await terminal.ended;
+  });
+
   it("goes on at once with a turn that was cut off, from its stored input", async () => {
     const cut = await openAs("ada", 100);
     const stream = cut.ask("My name is Ada, and what can you do?", () => undefined);
