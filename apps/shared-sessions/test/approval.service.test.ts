@@ -24,7 +24,7 @@ async function startNode(url: string, name: string): Promise<Node> {
     node.ran.push(name);
     await emit({ type: "message", message: "so" });
     await node.before;
-    return answers.join();
+    return answers.map((answer) => JSON.stringify(answer)).join();
   });
   const node: Node = {
     runtime,
@@ -59,7 +59,7 @@ describe.each(Object.entries(STORES))("a question on %s", (_, startServer) => {
       const first = await startNode(server.url, "first");
       const { id } = await first.sessions.create("assistant");
       const asked = await first.runtime.callWithSession("assistant", "go", id);
-      const [a, b] = asked.turn?.requests?.map(({ requestId }) => requestId) as [string, string];
+      const [a = "", b = ""] = (asked.turn?.requests ?? []).map(({ requestId }) => requestId);
       await first.stop();
       nodes.push(await startNode(server.url, "one"), await startNode(server.url, "two"));
       const [one, two] = nodes as [Node, Node];
@@ -81,7 +81,7 @@ describe.each(Object.entries(STORES))("a question on %s", (_, startServer) => {
       expect((await session.verify()).problems).toEqual([]);
 
       const again = await one.runtime.callWithSession("assistant", "again", id);
-      const [c, d] = again.turn?.requests?.map(({ requestId }) => requestId) as [string, string];
+      const [c = "", d = ""] = (again.turn?.requests ?? []).map(({ requestId }) => requestId);
       await two.runtime.resume(id, c, 1);
       let go = (): void => {};
       one.before = new Promise((resolve) => (go = resolve));

@@ -48,7 +48,7 @@ describe("createReActAgent", () => {
       "tools.t.inputSchema must be a Standard Schema",
     ],
     ["an unknown effect", { name: "a", model, tools: { t: { ...good, effect: "never" } } }, "tools.t.effect must be"],
-    ["approval", { name: "a", model, tools: { t: { ...good, needsApproval: true } } }, "unknown option tools.t.needsApproval"],
+    ["an approval in words", { name: "a", model, tools: { t: { ...good, needsApproval: "always" } } }, "tools.t.needsApproval must be"],
     [
       "a schema without JSON Schema",
       { name: "a", model, tools: { t: { ...good, inputSchema: { "~standard": standard } } } },

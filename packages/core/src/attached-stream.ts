@@ -125,7 +125,7 @@ async function* events(
     }
   } finally {
     leave?.();
-    quiet(Promise.resolve(messages.return?.()));
+    void quiet(Promise.resolve(messages.return?.()));
   }
 }
 

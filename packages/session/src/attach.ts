@@ -79,7 +79,7 @@ export async function attachTurn(
       if (status !== "completed" && phase !== "suspend") throw failure(mark, id, ref.id);
     },
     async reply(signal): Promise<Reply> {
-      const items = until((last as TurnMark).entry.seq, signal);
+      const items = until(last.entry.seq, signal);
       try {
         for (;;) {
           const item = await items.next();

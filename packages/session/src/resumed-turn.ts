@@ -95,7 +95,7 @@ function startOf({ data }: TurnMark, turnId: string): { key: string | undefined;
 }
 
 function unknown(id: string, requestId: string, suspension: Suspension | undefined): AixgoError {
-  const asked = JSON.stringify(String(requestId).slice(0, 80));
+  const asked = JSON.stringify(requestId.slice(0, 80));
   const open = suspension?.requests.map((request) => request.requestId) ?? [];
   const problem =
     open.length > 0

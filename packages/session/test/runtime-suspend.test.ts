@@ -77,7 +77,7 @@ describe("an agent that suspends", () => {
       {
         a: async (_, context) => {
           try {
-            return `so: ${String(await context.suspend(question))}`;
+            return `so: ${JSON.stringify(await context.suspend(question))}`;
           } finally {
             done.push("finally");
           }
@@ -195,12 +195,12 @@ describe("resume", () => {
       a: async (_, context) => {
         const decision = await context.suspend(question);
         const inner = await runtime.resume(session.id, "r", 2).catch((error: { code: string }) => error.code);
-        return `${String(decision)} ${String(inner)}`;
+        return `${JSON.stringify(decision)} ${JSON.stringify(inner)}`;
       },
     });
     await runtime.callWithSession("a", "q", session.id);
     const replies = await Promise.all([runtime.resume(session.id, "r", 1), runtime.resume(session.id, "r", 3)]);
-    expect(replies.map(({ text }) => text)).toEqual(["1 TURN_REENTRANT", "1 TURN_REENTRANT"]);
+    expect(replies.map(({ text }) => text)).toEqual(['1 "TURN_REENTRANT"', '1 "TURN_REENTRANT"']);
   });
 
   it("streams what the next attempt shows, and can be cancelled", async () => {
@@ -211,7 +211,7 @@ describe("resume", () => {
         yield { type: "text-delta", text: "so" };
         if (slow)
           await new Promise((_resolve, reject) => context.signal.addEventListener("abort", () => reject(context.signal.reason as Error)));
-        return `so ${String(decision)}`;
+        return `so ${JSON.stringify(decision)}`;
       },
     });
     await runtime.callWithSession("a", "q", session.id);

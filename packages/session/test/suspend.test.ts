@@ -201,13 +201,13 @@ describe("a turn that asks somebody", () => {
     const body = async (turn: OpenTurn): Promise<MessageInput> => {
       const first = await turn.suspend({ requestId: "1", reason: "one?" });
       const second = await turn.suspend({ requestId: "2", reason: "two?" });
-      return `${String(first)} ${String(second)}`;
+      return `${JSON.stringify(first)} ${JSON.stringify(second)}`;
     };
     expect(idsOf(await s.turn("q", body))).toEqual(["1"]);
     expect(idsOf(await s.resume("1", "a", body))).toEqual(["2"]);
     expect(idsOf(await s.resume("1", "a", never))).toEqual(["2"]);
-    expect(await s.resume("2", "b", body)).toMatchObject({ text: "a b" });
-    expect((await s.messages()).map(textOf)).toEqual(["q", "a b"]);
+    expect(await s.resume("2", "b", body)).toMatchObject({ text: '"a" "b"' });
+    expect((await s.messages()).map(textOf)).toEqual(["q", '"a" "b"']);
   });
 
   it("is suspended whatever its code makes of the error, and keeps what was stored before", async () => {
