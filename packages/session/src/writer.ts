@@ -214,8 +214,10 @@ export class Writer {
   /** Undefined: the store has to be asked. */
   #headFor(group: readonly Pending[]): Head | undefined {
     const known = this.#log.lastHead;
-    // A lease is prolonged without an append: whether it is live only the store can tell.
-    return known?.lease !== undefined && group.some(({ batch }) => batch.outsideTurns === true) ? undefined : known;
+    if (known === undefined) return undefined;
+    // A lease is prolonged without an append, and others may have answered what is waited for: only the store can tell.
+    const mayHaveChanged = known.lease !== undefined || this.#log.knownTip(known)?.waitsFor !== undefined;
+    return mayHaveChanged && group.some(({ batch }) => batch.outsideTurns === true) ? undefined : known;
   }
 
   #place(group: readonly Pending[], head: Head, start: Tip): readonly Placed[] {

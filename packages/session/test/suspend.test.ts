@@ -394,6 +394,29 @@ describe("a session whose turn waits", () => {
     await wellFormed(s);
   });
 
+  it("takes an append as soon as another node has answered or cancelled, whatever this one saw last", async () => {
+    const { s, t, b, id } = await start();
+    await s.turn("q", asks("r1"));
+    await t.resume("r1", true, asks("r1"));
+    await s.append("one");
+    await s.turn("q", asks("r2"));
+    await b.cancelTurn(id);
+    await s.append("two");
+    expect((await t.messages()).map(textOf).at(-1)).toBe("two");
+    await wellFormed(s);
+  });
+
+  it("takes an append where another node has answered and come back to the question meanwhile", async () => {
+    const { s, t } = await start();
+    await s.turn("q", asks("r1"));
+    const asked = (await entriesOf(s)).at(-1) as Entry;
+    await t.resume("r1", true, asks("r1"));
+    await t.restore(asked.id);
+    await s.append("here");
+    expect((await t.messages()).map(textOf).at(-1)).toBe("here");
+    await wellFormed(s);
+  });
+
   it("drops a turn whose later answer a restore left behind, and says so", async () => {
     const { s, t } = await start();
     await s.turn("q", asks("r1"), { turnKey: "k" });
