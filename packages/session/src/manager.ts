@@ -115,8 +115,10 @@ class Shared {
       open.running?.cancel("interrupted", "the session manager was closed");
     }
     const deadline = performance.now() + CLOSE_GRACE_MS;
-    while (sessions.some((open) => open.running !== undefined) && performance.now() < deadline) {
+    // A turn that is just being opened is taken, and runs a moment later.
+    while (sessions.some((open) => open.turns.isTaken) && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 5));
+      for (const open of sessions) open.running?.cancel("interrupted", "the session manager was closed");
     }
     for (const open of sessions) await open.writer.settled();
     await this.options.backend.close();

@@ -30,6 +30,22 @@ export async function openTurn(
   request: OpenTurnRequest,
   options: ManagerOptions,
 ): Promise<OpenTurn> {
+  const turn = await enterTurn(open, seen, session, request, options);
+  const { signal } = request.options;
+  if (turn.finished !== undefined || signal?.aborted !== true) return turn;
+  // Whoever asked has left while the start was written: it is recorded as what it is before anything else can end the turn.
+  const error = cancelled(signal, open.ref.id);
+  await turn.fail(error);
+  throw error;
+}
+
+async function enterTurn(
+  open: OpenSession,
+  seen: Head,
+  session: Session,
+  request: OpenTurnRequest,
+  options: ManagerOptions,
+): Promise<OpenTurn> {
   const { ifBusy = "queue", signal, queueTimeoutMs = options.queueTimeoutMs } = request.options;
   const wanted = wantedBy(open, session, request, options);
   const { id } = open.ref;
@@ -110,6 +126,9 @@ function wantedBy(open: OpenSession, session: Session, request: OpenTurnRequest,
 }
 
 function throwIfCancelled(signal: AbortSignal | undefined, id: string): void {
-  if (signal?.aborted === true)
-    throw new AixgoError("CANCELLED", `the turn of session ${id} was cancelled before it began`, { cause: signal.reason });
+  if (signal?.aborted === true) throw cancelled(signal, id);
+}
+
+function cancelled(signal: AbortSignal, id: string): AixgoError {
+  return new AixgoError("CANCELLED", `the turn of session ${id} was cancelled before it began`, { cause: signal.reason });
 }

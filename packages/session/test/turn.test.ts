@@ -139,6 +139,37 @@ describe("a turn", () => {
     expect(states).toEqual([undefined, { value: 1 }, { value: 1 }]);
   });
 
+  it("whose caller leaves while its start is written ends as cancelled, also when the manager is closed then", async () => {
+    for (const closes of [false, true]) {
+      const { b, backend } = twoNodes();
+      let written = (): void => undefined;
+      const arrived = new Promise<void>((resolve) => (written = resolve));
+      const slow = new Proxy(backend, {
+        get: (target, name, receiver) => {
+          const member = Reflect.get(target, name, receiver) as unknown;
+          if (typeof member !== "function") return member;
+          if (name !== "append") return (member as (...all: unknown[]) => unknown).bind(target);
+          return async (...parameters: unknown[]) => {
+            const answer = await (member as (...all: unknown[]) => Promise<unknown>).apply(target, parameters);
+            written();
+            await new Promise((resolve) => setTimeout(resolve, 30));
+            return answer;
+          };
+        },
+      });
+      const node = createSessionManager({ backend: slow });
+      const { id } = await node.create("x");
+      const stop = new AbortController();
+      const opening = node.openTurn(id, ask("q", { turnKey: "k", signal: stop.signal }));
+      opening.catch(() => undefined);
+      await arrived;
+      stop.abort();
+      if (closes) await node.close();
+      await expect(opening).rejects.toThrow(withCode("CANCELLED"));
+      expect(await turnsOf(await b.get(id))).toEqual(["start 1", "end 1 cancelled"]);
+    }
+  });
+
   it("refuses what comes after its end", async () => {
     const { a, id } = await start();
     const turn = await a.openTurn(id, ask("q"));
