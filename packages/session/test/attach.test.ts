@@ -268,6 +268,29 @@ describe("attach", () => {
     for (const { open } of gates) open();
   });
 
+  it("becomes a web Response, whose client may go away at any time and come back with the id of its last event", async () => {
+    const { agent, gates, begun } = stepwise(2);
+    const { here, there, id } = await nodes(agent);
+    const reply = here.callWithSession("x", "go", id);
+    await begun.passed;
+    gates[0]?.open();
+    const first = (await attached(there, id)).toResponse({ format: "sse" });
+    const reader = (first.body as ReadableStream<Uint8Array>).getReader();
+    let text = "";
+    while (!text.includes("step 0")) text += Buffer.from((await reader.read()).value ?? []).toString();
+    const [, cursor] = /id: (\S+)\nevent: message/.exec(text) ?? [];
+    // Nothing comes now, and nothing holds it.
+    await reader.cancel();
+    const again = (await attached(here, id, cursor)).toResponse({ format: "sse" });
+    gates[1]?.open();
+    await reply;
+    const rest = await again.text();
+    expect(rest).not.toContain("step 0");
+    expect(rest).toContain("step 1");
+    expect(rest).toContain("answer");
+    expect(rest).toContain("event: done");
+  });
+
   it("throws what the log says of a turn that failed, with secrets left out", async () => {
     const go = gate();
     const { here, there, id } = await nodes(async () => {
