@@ -112,11 +112,14 @@ describe("the process", { timeout: 120_000 }, () => {
       const sessions = {
         sharedBy: "process",
         cancelTurn: async () => false,
+        agentOf: async () => "none",
+        attach: async () => undefined,
         follow: async function* () {},
         openTurn: async (sessionId, { input, options }) => ({
           id: "t", attempt: 1, signal: new AbortController().signal, input: message(input),
           history: async () => [], steps: async () => [], getState: async () => undefined, setState: async () => {},
           append: async () => ({ message: message("step"), version: 1 }),
+          place: { life: "l", version: 0 }, requests: [], resumed: false,
           run: (body) => body(),
           complete: async () => ({ message: message("x"), text: "x", turn: { id: "t", sessionId, version: 1, replayed: false, status: "completed" } }),
           fail: async () => {},
