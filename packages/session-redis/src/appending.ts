@@ -18,7 +18,7 @@ import {
   unpackLease,
 } from "./packed-head.ts";
 import { unknownOutcome } from "./redis-errors.ts";
-import { scripts } from "./scripts.ts";
+import { tellingScripts } from "./scripts.ts";
 import { accept, STATUS, type Store } from "./store.ts";
 
 /** Most bytes of lines that a conflict brings. */
@@ -60,7 +60,7 @@ function fitting(stored: StoredHead, { incarnation }: Ref, { seq, hash }: Positi
 async function look(store: Store, heads: Heads, operation: string, ref: Ref, { expect }: Append): Promise<Appended | undefined> {
   const { head, lines, marks } = store.keys.session(ref.id);
   const args = [positionLine({ ...ref, ...expect }), "", "0", "", exceptions(store, ""), "0", "", ref.id, "0"];
-  return refusal(heads, operation, ref, await store.write({ operation, script: scripts.append, keys: [head, lines, marks], args }));
+  return refusal(heads, operation, ref, await store.write({ operation, script: tellingScripts.append, keys: [head, lines, marks], args }));
 }
 
 async function send(
@@ -78,7 +78,7 @@ async function send(
   const folding = new HeadFold(known.fold);
   const found = lines.flatMap((line) => marksOf(folding.push(line)));
   const next = folding.head as Head;
-  const { head, lines: list, marks } = store.keys.session(ref.id);
+  const { head, lines: list, marks, blobs } = store.keys.session(ref.id);
   const rewords = next.info.metadata !== known.fold.info.metadata;
   const rises = rewords || next.info.updatedAt > known.fold.info.updatedAt;
   const plan = planOf(known, next, request, rewords);
@@ -98,7 +98,9 @@ async function send(
     ...found,
     ...lines.map(asBuffer),
   ];
-  const answer = await store.write({ operation, script: scripts.append, keys: [head, list, marks, ...sets], args });
+  // Only an expiry concerns the attachments.
+  const keys = store.options.ttlMs > 0 ? [head, list, marks, blobs, ...sets] : [head, list, marks, ...sets];
+  const answer = await store.write({ operation, script: tellingScripts.append, keys, args });
   if (told !== undefined) await told;
   const refused = refusal(heads, operation, ref, answer);
   if (refused !== undefined) return refused;

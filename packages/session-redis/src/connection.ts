@@ -1,6 +1,6 @@
 import { AixgoError } from "@aixgo/core";
 import type { Cluster, Redis } from "ioredis";
-import { connect, endpointOf, whenReady } from "./clients.ts";
+import { connect, endpointOf, listenerOf, whenReady } from "./clients.ts";
 import { CountedCommand, createBatch } from "./counted-command.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createLane, type Lane, type LaneItem } from "./lane.ts";
@@ -34,6 +34,12 @@ export interface Connection {
   confirm(call: Call, replicas: number): Promise<Answer>;
   /** INFO of every master. */
   info(purpose: Purpose): Promise<readonly string[]>;
+  /** The name that a key has in the server: behind the client's own prefix. */
+  named(key: string): string;
+  /** A client of its own to hear channels with, of a Cluster one to that node or to any. It does not hear again by itself what it heard before it broke. */
+  listen(address?: string): Redis;
+  /** Closes what `listen` gave. */
+  release(client: Redis): void;
   /** Called when a connection has come up again: what was known of the server may have changed. */
   onReady(listener: () => void): void;
   /** Closes what this connection has made, and leaves the user's client as it was. */
@@ -147,20 +153,35 @@ export function createConnection(options: Pick<ResolvedOptions, "client" | "serv
       return Promise.all(nodes.map((node) => bounded(purpose, () => 0, node.info())));
     },
 
+    named: (key) => keyPrefix + key,
+
+    listen(address) {
+      const listener = listenerOf(client, address, commandTimeoutMs);
+      own.add(listener);
+      return listener;
+    },
+
+    release(listener) {
+      own.delete(listener);
+      discard(listener);
+    },
+
     onReady(listener) {
       readyListeners.push(listener);
     },
 
     async close() {
       for (const detach of detachments) detach();
-      for (const one of own) {
-        // Errors of a client that is being thrown away interest nobody, but without a listener they are printed.
-        one.on("error", () => {});
-        one.disconnect();
-      }
+      for (const one of own) discard(one);
       own.clear();
     },
   };
+}
+
+/** Errors of a client that is being thrown away interest nobody, but without a listener they are printed. */
+function discard(one: Client): void {
+  one.on("error", () => {});
+  one.disconnect();
 }
 
 export function closedError(operation: string): AixgoError {

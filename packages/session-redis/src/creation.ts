@@ -1,7 +1,8 @@
 import { AixgoError } from "@aixgo/core";
 import { isSessionId } from "@aixgo/security";
-import type { CreateRequest, Head, Ref } from "@aixgo/session/backend";
+import type { BlobStore, CreateRequest, Head, Ref } from "@aixgo/session/backend";
 import { type Catalog, scoreOf } from "./catalog.ts";
+import { forkBlobs } from "./forked-blobs.ts";
 import { gather } from "./gathering.ts";
 import type { Heads } from "./heads.ts";
 import type { KeyRecords } from "./key-records.ts";
@@ -14,7 +15,14 @@ const ATTEMPTS = 50;
 
 type Created = { readonly head: Head; readonly created: boolean };
 
-export async function create(store: Store, heads: Heads, catalog: Catalog, records: KeyRecords, request: CreateRequest): Promise<Created> {
+export async function create(
+  store: Store,
+  heads: Heads,
+  catalog: Catalog,
+  records: KeyRecords,
+  blobs: BlobStore,
+  request: CreateRequest,
+): Promise<Created> {
   const { ref, info, onKey } = request;
   const operation = `create session ${ref.id}`;
   store.open(operation);
@@ -51,7 +59,11 @@ export async function create(store: Store, heads: Heads, catalog: Catalog, recor
   /** The log, in one step. `exists` and `deleted` say why there is none of this call. */
   async function log(target: Ref): Promise<Head | "exists" | "deleted"> {
     const gathered = await gather(store, operation, target, request.lines(target.id), { always: false });
-    const { head, lines, marks } = store.keys.session(target.id);
+    const forked = await forkBlobs(store, blobs, operation, target.id, request).catch(async (error: unknown): Promise<never> => {
+      await gathered.drop();
+      throw error;
+    });
+    const session = store.keys.session(target.id);
     const sets = store.isCluster ? [] : catalog.pairs(gathered.head.info);
     const stored = fresh(gathered.head);
     const args = [
@@ -61,7 +73,9 @@ export async function create(store: Store, heads: Heads, catalog: Catalog, recor
       String(scoreOf(gathered.head.info)),
       target.id,
       gathered.isStored ? "1" : "",
+      String(forked.digests.length),
       String(gathered.marks.length),
+      ...forked.digests.flatMap((digest, i) => [digest, String(forked.staged[i]?.chunks), String(forked.staged[i]?.bytes)]),
       ...gathered.marks,
       ...gathered.lines,
     ];
@@ -71,7 +85,16 @@ export async function create(store: Store, heads: Heads, catalog: Catalog, recor
       const { reply, resent } = await store.write({
         operation,
         script: scripts.create,
-        keys: [head, lines, marks, gathered.keys.lines, gathered.keys.marks, ...sets],
+        keys: [
+          session.head,
+          session.lines,
+          session.marks,
+          gathered.keys.lines,
+          gathered.keys.marks,
+          session.blobs,
+          ...forked.staged.map(({ key }) => key),
+          ...sets,
+        ],
         args,
       });
       if ((reply as readonly number[])[0] === STATUS.deleted) return "deleted";
@@ -84,6 +107,7 @@ export async function create(store: Store, heads: Heads, catalog: Catalog, recor
       if (store.isCluster) await catalog.enter(gathered.head.info);
     } finally {
       await gathered.drop();
+      await forked.drop();
     }
     heads.keep(stored);
     await catalog.sweep(gathered.head.info);

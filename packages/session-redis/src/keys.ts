@@ -11,6 +11,7 @@ export interface SessionKeys {
   readonly head: string;
   readonly lines: string;
   readonly marks: string;
+  readonly blobs: string;
 }
 
 /** A set of sessions that `list` can walk: two sorted sets of one slot. */
@@ -26,6 +27,10 @@ export interface Keys {
   session(id: string): SessionKeys;
   /** Where a long history is gathered before it becomes a log at once. */
   staging(id: string, attempt: string): Pick<SessionKeys, "lines" | "marks">;
+  /** The chunks of one attachment. */
+  blob(id: string, digest: string): string;
+  /** Chunks of an attachment on their way. */
+  stagedBlob(id: string, attempt: string): string;
   /** The record of a unique key; undefined for a session without one. */
   record(info: Pick<SessionInfo, "agentName" | "tenantId" | "key">): string | undefined;
   /** Every scope that a session is in. */
@@ -44,7 +49,14 @@ export function createKeys(prefix: string, indexedMetadata: readonly string[]): 
     holds,
   });
   const keys: Keys = {
-    session: (id) => ({ head: `${prefix}{${id}}:head`, lines: `${prefix}{${id}}:lines`, marks: `${prefix}{${id}}:marks` }),
+    session: (id) => ({
+      head: `${prefix}{${id}}:head`,
+      lines: `${prefix}{${id}}:lines`,
+      marks: `${prefix}{${id}}:marks`,
+      blobs: `${prefix}{${id}}:blobs`,
+    }),
+    blob: (id, digest) => `${prefix}{${id}}:blobs:${digest}`,
+    stagedBlob: (id, attempt) => `${prefix}{${id}}:staging:${attempt}:blob`,
     staging: (id, attempt) => ({ lines: `${prefix}{${id}}:staging:${attempt}:lines`, marks: `${prefix}{${id}}:staging:${attempt}:marks` }),
     record: ({ tenantId, agentName, key }) =>
       key === undefined ? undefined : `${prefix}key:{${digest(JSON.stringify([tenantId ?? null, agentName, key]))}}`,

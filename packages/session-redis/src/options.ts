@@ -17,6 +17,8 @@ interface OwnOptions {
   readonly indexedMetadata?: readonly string[];
   /** Longest line, in bytes. 1 KiB to 64 MiB. @default 4 MiB */
   readonly maxLineBytes?: number;
+  /** Longest attachment, in bytes. 1 MiB to 1 GiB. @default 64 MiB */
+  readonly maxBlobBytes?: number;
 }
 
 interface ServerOptions {
@@ -57,11 +59,13 @@ export interface ResolvedOptions {
   readonly commandTimeoutMs: number;
   readonly indexedMetadata: readonly string[];
   readonly maxLineBytes: number;
+  readonly maxBlobBytes: number;
 }
 
 export const DEFAULT_KEY_PREFIX = "aixgo:sessions:";
 export const DEFAULT_COMMAND_TIMEOUT_MS = 5_000;
 export const DEFAULT_MAX_LINE_BYTES: number = 4 * 1024 * 1024;
+export const DEFAULT_MAX_BLOB_BYTES: number = 64 * 1024 * 1024;
 const DEFAULT_PORT = 6379;
 const MAX_TTL_MS = 100 * 365 * 24 * 60 * 60 * 1000;
 
@@ -78,6 +82,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   "commandTimeoutMs",
   "indexedMetadata",
   "maxLineBytes",
+  "maxBlobBytes",
 ]);
 
 export function resolveOptions(options: RedisBackendOptions): ResolvedOptions {
@@ -105,6 +110,7 @@ export function resolveOptions(options: RedisBackendOptions): ResolvedOptions {
     commandTimeoutMs: whole("commandTimeoutMs", given.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS, 1, 600_000),
     indexedMetadata: [...new Set<string>(indexedMetadata)],
     maxLineBytes: whole("maxLineBytes", given.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES, 1024, 64 * 1024 * 1024),
+    maxBlobBytes: whole("maxBlobBytes", given.maxBlobBytes ?? DEFAULT_MAX_BLOB_BYTES, 1024 * 1024, 1024 * 1024 * 1024),
   };
 }
 

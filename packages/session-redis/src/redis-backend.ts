@@ -2,6 +2,7 @@ import { AixgoError } from "@aixgo/core";
 import { isSessionId } from "@aixgo/security";
 import type { SessionBackend } from "@aixgo/session/backend";
 import { append, checkTtl, leaseMs } from "./appending.ts";
+import { createBlobs } from "./blobs.ts";
 import { createCatalog } from "./catalog.ts";
 import { createConnection } from "./connection.ts";
 import { create } from "./creation.ts";
@@ -14,8 +15,9 @@ import { type RedisBackendOptions, resolveOptions } from "./options.ts";
 import { encodeText, incarnationText, unpackHead, unpackLease } from "./packed-head.ts";
 import { read } from "./reading.ts";
 import { rewrite } from "./rewriting.ts";
-import { scripts } from "./scripts.ts";
+import { scripts, tellingScripts } from "./scripts.ts";
 import { createServerCheck } from "./server-check.ts";
+import { createWatching } from "./watching.ts";
 import { accept, createStore, namingDamage, STATUS } from "./store.ts";
 
 const TOMBSTONE_MS = 30 * 24 * 60 * 60 * 1000;
@@ -31,16 +33,20 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
   const resolved = resolveOptions(options);
   const connection = createConnection(resolved);
   const keys = createKeys(resolved.keyPrefix, resolved.indexedMetadata);
-  const store = createStore(resolved, keys, connection, createServerCheck(connection, resolved));
+  const check = createServerCheck(connection, resolved);
+  const store = createStore(resolved, keys, connection, check);
   const heads = createHeads(store);
   const catalog = createCatalog(store);
   const records = createKeyRecords(store);
+  const watching = createWatching(store, connection, check, heads);
 
   /** The same checks for every method that names a session; what cannot be an id names none. */
   function known(operation: string, id: string): void {
     store.open(operation);
     if (!isSessionId(id)) throw new AixgoError("SESSION_NOT_FOUND", `${operation}: there is no such session, for that is no session id`);
   }
+
+  const blobs = createBlobs(store, known);
 
   async function opening<T>(operation: string, id: string, work: (operation: string) => Promise<T>): Promise<T> {
     known(operation, id);
@@ -60,9 +66,10 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
       maxLineBytes: resolved.maxLineBytes,
       indexedMetadata: resolved.indexedMetadata,
       ttl: true,
+      maxBlobBytes: resolved.maxBlobBytes,
     },
 
-    create: (request) => create(store, heads, catalog, records, request),
+    create: (request) => create(store, heads, catalog, records, blobs, request),
 
     head: (id) => within("head of", id, async (operation) => (await heads.load(operation, id)).head),
 
@@ -120,11 +127,11 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
 
     delete: (ref, { erase = false } = {}) =>
       within("delete", ref.id, async (operation) => {
-        const { head, lines, marks } = keys.session(ref.id);
+        const session = keys.session(ref.id);
         const { reply } = await store.write({
           operation,
-          script: scripts.delete,
-          keys: [head, lines, marks],
+          script: tellingScripts.delete,
+          keys: [session.head, session.lines, session.marks, session.blobs],
           args: [incarnationText(ref.incarnation), String(TOMBSTONE_MS), erase ? "1" : ""],
         });
         const [status, packed] = accept(operation, ref, reply);
@@ -135,7 +142,18 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
         await Promise.all([records.release(operation, info), catalog.leave(info)]);
       }),
 
-    close: () => store.close(),
+    close() {
+      watching.close();
+      return store.close();
+    },
+
+    async *watch(ref, after, signal) {
+      const operation = `watch session ${shown(ref.id)}`;
+      known(operation, ref.id);
+      yield* watching.hear(operation, ref, after, signal);
+    },
+
+    blobs,
   };
 }
 

@@ -6,13 +6,19 @@ import { gather } from "./gathering.ts";
 import type { Heads } from "./heads.ts";
 import { constantsLine, countersLine, headOf, incarnationText, positionLine, unpackHead } from "./packed-head.ts";
 import { unknownOutcome } from "./redis-errors.ts";
-import { scripts } from "./scripts.ts";
+import { tellingScripts } from "./scripts.ts";
 import { accept, STATUS, type Store } from "./store.ts";
 
 type Request = Parameters<SessionBackend["rewrite"]>[1];
 
 /** Gathers the next life beside the log, then puts it in its place in one step. */
-export async function rewrite(store: Store, heads: Heads, catalog: Catalog, ref: Ref, { expect, next, lines }: Request): Promise<Appended> {
+export async function rewrite(
+  store: Store,
+  heads: Heads,
+  catalog: Catalog,
+  ref: Ref,
+  { expect, next, lines, blobs }: Request,
+): Promise<Appended> {
   const operation = `rewrite of session ${ref.id}`;
   store.open(operation);
   if (next.id !== ref.id || next.incarnation === ref.incarnation)
@@ -25,13 +31,14 @@ export async function rewrite(store: Store, heads: Heads, catalog: Catalog, ref:
   // What is refused already need not be gathered.
   const look = [life, position, "", "", "", "0", "0", String(SINCE_BYTES), "1"];
   const early = conflictOf(
-    await store.write({ operation, script: scripts.rewrite, keys: [session.head, session.lines, session.marks], args: look }),
+    await store.write({ operation, script: tellingScripts.rewrite, keys: [session.head, session.lines, session.marks], args: look }),
   );
   if (early !== undefined) return early;
 
   const gathered = await gather(store, operation, next, lines, { always: true });
   const { head } = gathered;
   try {
+    const kept = blobs?.();
     const args = [
       life,
       position,
@@ -42,9 +49,11 @@ export async function rewrite(store: Store, heads: Heads, catalog: Catalog, ref:
       String(store.options.ttlMs),
       String(SINCE_BYTES),
       "",
+      kept === undefined ? "" : "1",
+      ...(kept ?? []),
     ];
-    const keys = [session.head, session.lines, session.marks, gathered.keys.lines, gathered.keys.marks];
-    const answer = await store.write({ operation, script: scripts.rewrite, keys, args });
+    const keys = [session.head, session.lines, session.marks, gathered.keys.lines, gathered.keys.marks, session.blobs];
+    const answer = await store.write({ operation, script: tellingScripts.rewrite, keys, args });
     const [status, there] = answer.reply as readonly [number, Buffer?];
     // Sent again after a broken connection, it finds its own work.
     const isOwn = answer.resent && status === STATUS.otherLife && String(there) === incarnationText(next.incarnation);

@@ -2,8 +2,11 @@ import { randomBytes } from "node:crypto";
 import { AixgoError } from "@aixgo/core";
 import type { Call, Connection } from "./connection.ts";
 import type { ResolvedOptions } from "./options.ts";
+import type { Voice } from "./lua/parts.ts";
 import { scripts } from "./scripts.ts";
 
+/** From here on a Cluster has channels that lie on one of its nodes. */
+const SHARDED_VERSION = 7;
 const LEAST_VERSION: readonly [number, number] = [6, 2];
 
 export interface ServerCheck {
@@ -15,6 +18,12 @@ export interface ServerCheck {
   writable(operation: string): Promise<void>;
   /** Replicas that must confirm a write. Known once `ready` has resolved. */
   readonly replicas: number;
+  /** How changes are told. Known once `writable` has resolved. */
+  readonly voice: Voice;
+  /** Each channel lies on one node of the Cluster. Known once `ready` has resolved. */
+  readonly shards: boolean;
+  /** Says once that followers learn of changes later than they could: the user may not use this command. */
+  warn(command: "PUBLISH" | "SUBSCRIBE"): void;
 }
 
 interface Once {
@@ -29,6 +38,9 @@ export function createServerCheck(
   const quorum = options.durability === "quorum";
   let replicas = options.replicas ?? 0;
   let replicasKnown = !quorum || options.replicas !== undefined;
+  let shards = false;
+  let voice: Voice = "silent";
+  let hasWarned = false;
   const looked: Once = {};
   const probed: Once = {};
 
@@ -40,6 +52,7 @@ export function createServerCheck(
   async function check(operation: string): Promise<void> {
     const servers = (await connection.info({ operation, writes: false })).map(parse);
     for (const server of servers) refuse(operation, server);
+    shards = connection.isCluster && servers.every((server) => Number.parseInt(server.get("redis_version") ?? "", 10) >= SHARDED_VERSION);
     if (replicasKnown) return;
     // A shard with fewer replicas than another sets the number for all: a write must not ask for what its shard cannot give.
     const connected = Math.min(...servers.map((server) => onlineReplicas(server)));
@@ -81,13 +94,17 @@ export function createServerCheck(
 
   async function probe(operation: string): Promise<void> {
     const tag = `${options.keyPrefix}{probe-${randomBytes(8).toString("hex")}}:`;
+    const wanted = shards ? "SPUBLISH" : "PUBLISH";
     const call: Call = {
       operation,
       writes: false,
       script: scripts.probe,
       keys: ["text", "list", "hash", "sorted", "from", "to"].map((name) => tag + name),
+      args: [wanted],
     };
-    const [status, ...refused] = (await connection.run(call)).reply as readonly [number, ...Buffer[]];
+    const [status, isTold, ...refused] = (await connection.run(call)).reply as readonly [number, number, ...Buffer[]];
+    voice = isTold === 1 ? wanted : "silent";
+    if (isTold !== 1) warn("PUBLISH");
     if (status === 1) return;
     const messages = refused.map(String);
     const denied = messages.filter((message) => /NOPERM|can't run this command|no permissions|can't access|ACL/i.test(message));
@@ -99,6 +116,17 @@ export function createServerCheck(
       );
     }
     // Memory is short, a replica: the write itself says so, and says it of itself.
+  }
+
+  function warn(command: "PUBLISH" | "SUBSCRIBE"): void {
+    if (hasWarned) return;
+    hasWarned = true;
+    const effect =
+      command === "PUBLISH" ? "followers learn of its changes within seconds" : "its followers look for changes, up to once a second";
+    process.emitWarning(
+      `the Redis user may not ${command} on channels &${options.keyPrefix}*: ${effect}. Grant it (ACL SETUSER); the README lists the least rights`,
+      { code: "AIXGO_REDIS_PUBSUB" },
+    );
   }
 
   function once(one: Once, work: () => Promise<void>): Promise<void> {
@@ -123,6 +151,13 @@ export function createServerCheck(
     get isDone() {
       return looked.settled === true && looked.promise !== undefined && probed.settled === true && probed.promise !== undefined;
     },
+    get voice() {
+      return voice;
+    },
+    get shards() {
+      return shards;
+    },
+    warn,
     get replicas() {
       return replicas;
     },

@@ -3,8 +3,11 @@ import type { Ref } from "@aixgo/session/backend";
 import { type Answer, type Call, closedError, type Connection } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { scripts } from "./scripts.ts";
+import { scripts, type Telling } from "./scripts.ts";
 import type { ServerCheck } from "./server-check.ts";
+
+/** A script that is to be run; one that tells of its work does so as the server allows. */
+type Request = Omit<Call, "writes" | "script"> & { readonly script: Call["script"] | Telling };
 
 /** What the parts of the backend share. */
 export interface Store {
@@ -16,7 +19,7 @@ export interface Store {
   /** Runs a script that changes nothing whose loss would matter. */
   read(call: Omit<Call, "writes">): Promise<unknown>;
   /** Runs a script whose work is to be as durable as the backend declares. */
-  write(call: Omit<Call, "writes">): Promise<Answer>;
+  write(call: Request): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -36,15 +39,23 @@ export function createStore(options: ResolvedOptions, keys: Keys, connection: Co
     return call.writes && options.durability === "quorum" ? connection.confirm(call, check.replicas) : connection.run(call);
   }
 
-  async function sendChecked(call: Call): Promise<Answer> {
-    await check.ready(call.operation);
-    if (call.writes) await check.writable(call.operation);
-    return send(call);
+  /** How changes are told is known when the server has been looked at. */
+  function voiced(request: Request, writes: boolean): Call {
+    const { script } = request;
+    return { ...request, writes, script: "sha" in script ? script : script[check.voice] };
   }
 
-  function run(call: Call): Promise<Answer> {
+  async function sendChecked(request: Request, writes: boolean): Promise<Answer> {
+    await check.ready(request.operation);
+    if (writes) await check.writable(request.operation);
+    return send(voiced(request, writes));
+  }
+
+  function run(call: Request, writes: boolean): Promise<Answer> {
     open(call.operation);
-    return (check.isDone ? send(call) : sendChecked(call)).catch((error: unknown) => explain(error, call.operation));
+    return (check.isDone ? send(voiced(call, writes)) : sendChecked(call, writes)).catch((error: unknown) =>
+      explain(error, call.operation),
+    );
   }
 
   return {
@@ -52,8 +63,8 @@ export function createStore(options: ResolvedOptions, keys: Keys, connection: Co
     keys,
     isCluster: connection.isCluster,
     open,
-    read: async (call) => (await run({ ...call, writes: false })).reply,
-    write: async (call) => run({ ...call, writes: true }),
+    read: async (call) => (await run(call, false)).reply,
+    write: async (call) => run(call, true),
     async close() {
       if (closed) return;
       closed = true;
@@ -106,21 +117,24 @@ const DAMAGE: Readonly<Record<string, string>> = {
   lines: "its key lines holds another number of entries than its head says",
   marks: "its key marks is gone",
 };
+const BLOB_ROLE = "blobs:";
 
 function damaged(operation: string, id: string, role: string): AixgoError {
   return new AixgoError(
     "ENTRY_CORRUPT",
-    `${operation}: ${DAMAGE[role] ?? "it is damaged"}. Something removed or changed it, such as an eviction policy`,
+    `${operation}: ${DAMAGE[role] ?? (role.startsWith(BLOB_ROLE) ? `its key ${role} has lost chunks of that attachment` : "it is damaged")}. Something removed or changed it, such as an eviction policy`,
     { details: { session: id, key: role } },
   );
 }
 
-/** Runs the work of one session; a key of another type is named. */
-export function namingDamage<T>(store: Store, operation: string, id: string, work: Promise<T>): Promise<T> {
+/** Runs the work of one session, on one of its attachments if a digest is given; a key of another type is named. */
+export function namingDamage<T>(store: Store, operation: string, id: string, work: Promise<T>, digest?: string): Promise<T> {
   return work.catch(async (error: unknown): Promise<never> => {
     if (!isAixgoError(error, "ENTRY_CORRUPT") || error.details !== undefined) throw error;
-    const { head, lines, marks } = store.keys.session(id);
-    const roles = (await store.read({ operation, script: scripts.diagnose, keys: [head, lines, marks] })) as readonly Buffer[];
+    const { head, lines, marks, blobs } = store.keys.session(id);
+    const keys = [head, lines, marks, blobs, ...(digest === undefined ? [] : [store.keys.blob(id, digest)])];
+    const args = ["head", "lines", "marks", "blobs", BLOB_ROLE + (digest ?? "")];
+    const roles = (await store.read({ operation, script: scripts.diagnose, keys, args })) as readonly Buffer[];
     const [role = "head"] = roles.map(String);
     throw new AixgoError("ENTRY_CORRUPT", `${operation}: its key ${role} holds a value of another type; something else wrote it`, {
       cause: error.cause,

@@ -119,14 +119,28 @@ describe("who may come in", () => {
     const rules = rights.filter((rule) => rule.startsWith("+"));
     expect(rules.length).toBeGreaterThan(20);
     const allow = (commands: readonly string[]): Promise<string> =>
-      server.cli("ACL", "SETUSER", "aixgo", "reset", "on", ">pw", `~${prefix}*`, ...commands);
+      server.cli("ACL", "SETUSER", "aixgo", "reset", "on", ">pw", `~${prefix}*`, `&${prefix}*`, ...commands);
     await allow(rules);
     const backend = opened({ url: server.url, username: "aixgo", password: "pw", keyPrefix: prefix });
     const log = await started(backend, { key: "k" }, ...Array.from({ length: 3 }, (_, i) => message(`number ${i}`)));
     await appended(backend, log, message("one"));
     expect((await backend.list({ limit: 1 })).items).toHaveLength(1);
+    const digest = await backend.blobs?.put(
+      log.ref,
+      undefined,
+      (async function* () {
+        yield Buffer.from("bytes");
+      })(),
+    );
+    expect(await backend.blobs?.touch(log.ref, digest ?? "")).toBe(true);
+    expect(await backend.blobs?.collect(log.ref, new Set(), 0)).toBe(1);
+    const controller = new AbortController();
+    const watching = backend.watch?.(log.ref, log.position, controller.signal)[Symbol.asyncIterator]();
+    expect(await watching?.next()).toMatchObject({ done: false });
+    expect(await server.cli("PUBSUB", "CHANNELS")).toContain(log.ref.id);
+    controller.abort();
     await backend.delete(log.ref);
-    for (const left of ["+rpush", "+hset", "+zadd", "+rename", "+unlink"]) {
+    for (const left of ["+rpush", "+hset", "+hkeys", "+hdel", "+zadd", "+rename", "+unlink"]) {
       await allow(rules.filter((rule) => rule !== left));
       const poor = opened({ url: server.url, username: "aixgo", password: "pw", keyPrefix: prefix });
       const error = await errorOf(started(poor));

@@ -13,12 +13,12 @@ afterAll(() => redis.stop());
 
 const { notApplicable } = testBackend({ describe, it }, cluster);
 
-it("every case of the kit applies, but those of the optional members and of one server alone", () => {
-  expect(notApplicable.filter(({ id }) => !/watch|blobs|killed-uploader|failover|remain|erase-wrapped/.test(id))).toEqual([]);
+it("every case of the kit applies, but those of one server alone", () => {
+  expect(notApplicable.filter(({ id }) => !/failover|remain|erase-wrapped/.test(id))).toEqual([]);
 });
 
 it("with quorum it passes the kit as well, all but its processes, which share no more than its nodes do", async () => {
-  const only = cases.map(({ id }) => id).filter((id) => !/^(?:processes|clocks|failover)\/|watch|blobs|remain|erase-wrapped/.test(id));
+  const only = cases.map(({ id }) => id).filter((id) => !/^(?:processes|clocks|failover)\/|remain|erase-wrapped/.test(id));
   const results = await runCases(clusterQuorum, { only });
   expect(results.filter(({ passed }) => !passed).map(({ id, error }) => `${id}: ${String(error)}`)).toEqual([]);
   expect(results.length).toBe(only.length);

@@ -1,8 +1,8 @@
-import { GATHER, LIST, NOW, OPEN } from "./parts.ts";
+import { BLOBS, GATHER, LIST, NOW, OPEN, tell, type Voice } from "./parts.ts";
 
-export const APPEND: string = `
+export const append = (voice: Voice): string => `
 -- Appends lines to a session: all of them or none.
--- KEYS  1 head, 2 lines, 3 marks, then the sets "updated" of the scopes that list the session (none in a Cluster)
+-- KEYS  1 head, 2 lines, 3 marks, with a ttl 4 blobs, then the sets "updated" of the scopes that list the session (none in a Cluster)
 -- ARGV  1 expected head: packed, or its position line alone, 2 next head, packed ('' only look); an empty last line means as it is
 --       3 lines that are there
 --       4 '1': if the expected head is the whole truth, the next one is as well; 't': and a lease is left, say the time; '': it must be worked out
@@ -59,24 +59,28 @@ end
 if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[3]) then return {-4, 'lines'} end
 local first = 10 + ARGV[9]
 local last = #ARGV
+local blobs
+if ARGV[6] ~= '0' then blobs = redis.call('HKEYS', KEYS[4]) end
 for from = 10, first - 1, 4000 do redis.call('HSET', KEYS[3], unpack(ARGV, from, math.min(from + 3999, first - 1))) end
 for from = first, last, 4000 do redis.call('RPUSH', KEYS[2], unpack(ARGV, from, math.min(from + 3999, last))) end
 if ARGV[6] == '0' then
   redis.call('SET', KEYS[1], packed, 'KEEPTTL')
   for i = 4, #KEYS do redis.call('ZADD', KEYS[i], 'GT', ARGV[7], ARGV[8]) end
 else
-  ${NOW}${LIST}
+  ${NOW}${LIST}${BLOBS}
   local ttl = tonumber(ARGV[6])
   local at = whole(now() + ttl)
   redis.call('SET', KEYS[1], packed, 'PXAT', at)
   redis.call('PEXPIREAT', KEYS[2], at)
   redis.call('PEXPIREAT', KEYS[3], at)
-  for i = 4, #KEYS do
+  expire(KEYS[4], blobs, at)
+  for i = 5, #KEYS do
     local fresh = redis.call('EXISTS', KEYS[i]) == 0
     redis.call('ZADD', KEYS[i], 'GT', ARGV[7], ARGV[8])
     lives(KEYS[i], ttl * 2, fresh)
   end
 end
+${tell(voice)}
 if ARGV[4] == '1' and lease == '' then return 1 end
 if lease ~= '' and not string.find(lease, ' ', 1, true) then return {1, lease, 0} end
 local t = redis.call('TIME')

@@ -76,3 +76,41 @@ local function enter(updated, ids, score, id, span, mode)
   lives(ids, span, fresh)
 end
 `;
+
+/**
+ * Attachments of a session: a hash from digests to "<touched at, ms> <chunks> <bytes>", and for each a list of its chunks, whose
+ * key is that of the hash, a colon and the digest. The names of the lists follow from the hash: they lie in its slot.
+ */
+export const BLOBS = `
+local function digests(blobs)
+  return redis.call('HKEYS', blobs)
+end
+local function stored(blobs, digest)
+  local record = redis.call('HGET', blobs, digest)
+  if not record then return nil end
+  local touched, rest, chunks = string.match(record, '^(%d+)( (%d+) %d+)$')
+  return tonumber(chunks), rest, tonumber(touched)
+end
+local function expire(blobs, found, at)
+  if #found == 0 then return end
+  redis.call('PEXPIREAT', blobs, at)
+  for _, digest in ipairs(found) do redis.call('PEXPIREAT', blobs .. ':' .. digest, at) end
+end
+local function persist(blobs, found)
+  if #found == 0 then return end
+  redis.call('PERSIST', blobs)
+  for _, digest in ipairs(found) do redis.call('PERSIST', blobs .. ':' .. digest) end
+end
+local function unlink(blobs, found)
+  for _, digest in ipairs(found) do redis.call('UNLINK', blobs .. ':' .. digest) end
+end
+`;
+
+/**
+ * How a script tells who watches its session, in the channel that has the name of its head. Never its failure: the work is done.
+ * A Cluster keeps the message of a sharded channel among the nodes that have the slot.
+ */
+export type Voice = "silent" | "PUBLISH" | "SPUBLISH";
+export function tell(voice: Voice): string {
+  return voice === "silent" ? "" : `redis.pcall('${voice}', KEYS[1], '')`;
+}

@@ -1,7 +1,8 @@
 export const PROBE: string = `
 -- Tries every command that the scripts use: a script that may do only a part of its work would leave half of it behind.
 -- KEYS  1 text, 2 list, 3 hash, 4 sorted set, 5 and 6 for renaming; all are gone afterwards
--- reply {1} all are allowed, {0, message of the server, ...}
+-- ARGV  1 how changes are told
+-- reply {1, told} all are allowed, {0, told, message of the server, ...}; told is 1 if that is allowed, too
 local refused = {}
 local function try(...)
   local reply = redis.pcall(...)
@@ -18,6 +19,10 @@ try('LRANGE', KEYS[2], 0, 0)
 try('HSET', KEYS[3], 'a', '1')
 try('HMGET', KEYS[3], 'a')
 try('HLEN', KEYS[3])
+try('HGET', KEYS[3], 'a')
+try('HKEYS', KEYS[3])
+try('HGETALL', KEYS[3])
+try('HDEL', KEYS[3], 'b')
 try('ZADD', KEYS[4], 1, 'a')
 try('ZSCORE', KEYS[4], 'a')
 try('ZCARD', KEYS[4])
@@ -34,9 +39,8 @@ try('RENAME', KEYS[5], KEYS[6])
 try('TIME')
 try('DEL', KEYS[1], KEYS[2], KEYS[3])
 try('UNLINK', KEYS[4], KEYS[5], KEYS[6])
-if #refused > 0 then
-  table.insert(refused, 1, 0)
-  return refused
-end
-return {1}
+local told = redis.pcall(ARGV[1], KEYS[1], '')
+local isTold = (type(told) == 'table' and told.err) and 0 or 1
+if #refused > 0 then return {0, isTold, unpack(refused)} end
+return {1, isTold}
 `;

@@ -99,14 +99,27 @@ redis.call('SET', KEYS[1], position .. record .. ' ' .. expires .. ' ' .. holder
 return {1}
 `;
 
+export const POSITIONS: string = `
+-- The first lines of heads, tombstones included.
+-- KEYS  heads
+-- reply {line or '' (there is none), ...}
+local lines = {}
+for i, key in ipairs(KEYS) do
+  local head = redis.pcall('GET', key)
+  lines[i] = type(head) == 'string' and string.match(head, '^[^\\n]*') or ''
+end
+return lines
+`;
+
 export const DIAGNOSE: string = `
 -- Which key of a session holds a value of another type.
--- KEYS  1 head, 2 lines, 3 marks
+-- KEYS  1 head, 2 lines, 3 marks, 4 blobs, 5 chunks of a blob, if one is meant
+-- ARGV  the role of each key
 -- reply {role, ...}
 local wrong = {}
-for i, command in ipairs({'GET', 'LLEN', 'HLEN'}) do
-  local reply = redis.pcall(command, KEYS[i])
-  if type(reply) == 'table' and reply.err then wrong[#wrong + 1] = ({'head', 'lines', 'marks'})[i] end
+for i, command in ipairs({'GET', 'LLEN', 'HLEN', 'HLEN', 'LLEN'}) do
+  local reply = KEYS[i] and redis.pcall(command, KEYS[i])
+  if type(reply) == 'table' and reply.err then wrong[#wrong + 1] = ARGV[i] end
 end
 return wrong
 `;

@@ -15,6 +15,7 @@ const execArgv = ["--conditions=@aixgo/source", "--import", pathToFileURL(create
 
 /** What `list` is tried with. */
 const sessions = process.env["AIXGO_LONG"] === "1" ? 10_000 : 1_000;
+const offers = ["watch", "blobs"] as const;
 
 function given(name: string): string {
   const value = process.env[name];
@@ -27,6 +28,7 @@ export const single: Fixture = {
   module,
   execArgv,
   sessions,
+  offers,
   open: async (store) => createRedisBackend({ url: given(SERVER), keyPrefix: `${store}:`, indexedMetadata: ["topic"] }),
   openExpiring: async (store, ttlMs) =>
     createRedisBackend({ url: given(SERVER), keyPrefix: `${store}:`, indexedMetadata: ["topic"], ttlMs }),
@@ -37,6 +39,7 @@ export const quorum: Fixture = {
   name: "redis, quorum of replicas",
   module,
   execArgv,
+  offers,
   open: async (store) =>
     createRedisBackend({ url: given(SERVER), keyPrefix: `${store}:`, durability: "quorum", indexedMetadata: ["topic"] }),
   openExpiring: async (store, ttlMs) =>
@@ -67,10 +70,11 @@ function onCluster(
   return { open: (store) => open(store, {}), openExpiring: (store, ttlMs) => open(store, { ttlMs }) };
 }
 
-export const cluster: Fixture = { name: "redis, Cluster", module, execArgv, ...onCluster("app:", {}) };
+export const cluster: Fixture = { name: "redis, Cluster", module, execArgv, offers, ...onCluster("app:", {}) };
 export const clusterQuorum: Fixture = {
   name: "redis, Cluster with quorum",
   module,
   execArgv,
+  offers,
   ...onCluster(undefined, { durability: "quorum" }),
 };
