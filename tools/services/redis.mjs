@@ -15,6 +15,7 @@ const BUS = 10_000;
 
 /**
  * @typedef {object} RedisServer
+ * @property {string} host
  * @property {number} port
  * @property {string} url
  * @property {string} folder
@@ -32,19 +33,39 @@ export function ensureRedis() {
 
 /**
  * A server with nothing but the defaults, in a folder of its own.
- * @param {{ appendonly?: "no" | "everysec" | "always", args?: readonly string[], port?: number, name?: string }} [options] `args` as on the command line
+ * @param {{ appendonly?: "no" | "everysec" | "always", args?: readonly string[], port?: number, name?: string, side?: import("./network.mjs").Side }} [options] `args` as on the command line, `side` where it runs
  * @returns {Promise<RedisServer>}
  */
-export async function startServer({ appendonly = "no", args = [], port: wanted, name = "redis" } = {}) {
+export async function startServer({ appendonly = "no", args = [], port: wanted, name = "redis", side } = {}) {
+  const { host, enter } = side ?? { host: HOST, enter: [] };
   const program = await ensureRedis();
   const { path: folder, remove } = temporaryFolder(name);
   const durable = appendonly === "no" ? ["--appendonly", "no"] : ["--appendonly", "yes", "--appendfsync", appendonly];
 
   /** @param {number} port */
   const launch = async (port) => {
+    const [first = program, ...rest] = [...enter, program];
     const service = startService(
-      program,
-      ["--port", String(port), "--bind", HOST, "--dir", folder, "--daemonize", "no", "--save", "", "--logfile", "", ...durable, ...args],
+      first,
+      [
+        ...rest,
+        "--port",
+        String(port),
+        "--bind",
+        host,
+        "--protected-mode",
+        side === undefined ? "yes" : "no",
+        "--dir",
+        folder,
+        "--daemonize",
+        "no",
+        "--save",
+        "",
+        "--logfile",
+        "",
+        ...durable,
+        ...args,
+      ],
       { folder },
     );
     await waitFor(`redis-server on port ${port}`, () => /Ready to accept connections/.test(service.output()), { service });
@@ -56,13 +77,14 @@ export async function startServer({ appendonly = "no", args = [], port: wanted, 
     try {
       let service = await launch(port);
       return {
+        host,
         port,
         folder,
-        url: `redis://${HOST}:${port}`,
+        url: `redis://${host}:${port}`,
         get service() {
           return service;
         },
-        cli: (...command) => ask(port, command),
+        cli: (...command) => ask(port, command, host),
         async stop() {
           await service.kill();
           remove();
@@ -110,10 +132,13 @@ export async function startRedis({ replicas = 0, appendonly = "no", args = [] } 
 }
 
 /**
- * Three masters with a replica each.
- * @param {{ appendonly?: "no" | "everysec" | "always", args?: readonly string[] }} [options]
+ * Three masters with a replica each. In a network of two sides the first master is on the one, all else on the other: cut
+ * in two, it has nobody to copy to, and its replica takes its place.
+ * @param {{ appendonly?: "no" | "everysec" | "always", args?: readonly string[], sides?: readonly [import("./network.mjs").Side, import("./network.mjs").Side] }} [options]
  */
-export async function startRedisCluster({ appendonly = "no", args = [] } = {}) {
+export async function startRedisCluster({ appendonly = "no", args = [], sides } = {}) {
+  const [minority, majority] = sides ?? [undefined, undefined];
+  const places = [minority, majority, majority, majority, majority, majority];
   const settings = [
     "--cluster-enabled",
     "yes",
@@ -129,7 +154,11 @@ export async function startRedisCluster({ appendonly = "no", args = [] } = {}) {
   const nodes = [];
   const stop = () => stopAll(nodes);
   try {
-    nodes.push(...(await Promise.all(Array.from({ length: 6 }, () => startServer({ appendonly, args: settings, name: "redis-cluster" })))));
+    nodes.push(
+      ...(await Promise.all(
+        places.map((side) => startServer({ appendonly, args: settings, name: "redis-cluster", ...(side === undefined ? {} : { side }) })),
+      )),
+    );
     const [first] = nodes;
     if (first === undefined) throw new Error("no node of the Cluster has started");
     const masters = nodes.slice(0, 3);
@@ -137,7 +166,7 @@ export async function startRedisCluster({ appendonly = "no", args = [] } = {}) {
     const bounds = [0, 5461, 10_923, 16_384];
     for (const [i, node] of masters.entries())
       await node.cli("CLUSTER", "ADDSLOTSRANGE", String(bounds[i]), String(Number(bounds[i + 1]) - 1));
-    for (const node of nodes.slice(1)) await node.cli("CLUSTER", "MEET", HOST, String(first.port));
+    for (const node of nodes.slice(1)) await node.cli("CLUSTER", "MEET", first.host, String(first.port));
     await waitFor("all nodes know each other", async () => {
       for (const node of nodes)
         if (
@@ -166,7 +195,7 @@ export async function startRedisCluster({ appendonly = "no", args = [] } = {}) {
     nodes,
     masters: nodes.slice(0, 3),
     replicas: nodes.slice(3),
-    startupNodes: nodes.map(({ port }) => ({ host: HOST, port })),
+    startupNodes: nodes.map(({ host, port }) => ({ host, port })),
     stop,
   };
 }
@@ -224,6 +253,7 @@ async function startSentinel(name, masterPort, quorum) {
   const service = startService(program, [settings, "--sentinel"], { folder });
   await waitFor(`a Sentinel on port ${port}`, async () => (await ask(port, ["PING"])) === "PONG", { service });
   return {
+    host: HOST,
     port,
     folder,
     service,
@@ -329,9 +359,9 @@ function pick({ port, url, folder, cli }) {
 }
 
 /** One command on a connection of its own, without a client library. @param {number} port @param {readonly string[]} command @returns {Promise<string>} */
-function ask(port, command) {
+function ask(port, command, host = HOST) {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, HOST);
+    const socket = connect(port, host);
     let text = "";
     socket.setTimeout(REPLY_MS, () =>
       socket.destroy(new Error(`redis-server on port ${port} did not answer ${command[0]} within ${REPLY_MS} ms`)),

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from "ioredis";
 import { type CountedCommand, pipelined } from "./counted-command.ts";
-import { isMissingScript, isRedirect } from "./redis-errors.ts";
+import { isMissingScript, isRedirect, isStaleNode } from "./redis-errors.ts";
 
 const REDIRECTS = 5;
 
@@ -63,7 +63,11 @@ export function createLane(client: Redis | Cluster, timeoutMs: number): Lane {
         else if (error !== null && isRedirect(error)) {
           if (attempt < REDIRECTS) again.push(one);
           else one.reject(new Error("TRYAGAIN the slot is on its way to another node"));
-        } else one.reject(error ?? waitError);
+        } else {
+          // Nothing waits for this: the next write may find the master by then.
+          if (client.isCluster && isStaleNode(error ?? waitError)) void refreshed(client as Cluster);
+          one.reject(error ?? waitError);
+        }
       }
       if (again.some(({ name }) => name === "evalsha") && client.isCluster) await refreshed(client as Cluster);
       rest = again;
@@ -100,7 +104,7 @@ export function createLane(client: Redis | Cluster, timeoutMs: number): Lane {
   };
 }
 
-/** A pipeline with a WAIT is not redirected by the client, nor does it learn from it that a slot has moved. */
+/** A pipeline with a WAIT is not redirected by the client, nor does it learn from it that a slot has moved or a node is cut off. */
 async function refreshed(cluster: Cluster): Promise<void> {
   await new Promise<void>((resolve) => cluster.refreshSlotsCache(() => resolve()));
 }

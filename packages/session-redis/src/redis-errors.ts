@@ -87,6 +87,12 @@ export function isRedirect(error: unknown): boolean {
   return /^(?:MOVED|ASK|TRYAGAIN) /.test(messageOf(error));
 }
 
+/** Of a Cluster's node that has lost its place, is cut off from most others, or is gone: another has its slots, or will have. */
+export function isStaleNode(error: unknown): boolean {
+  const message = messageOf(error);
+  return /^(?:CLUSTERDOWN|READONLY|MASTERDOWN|LOADING)\b/.test(message) || isConnectionTrouble(message);
+}
+
 /**
  * An error fit to be a cause. Those of the client carry the command with its arguments, which are content, and passwords
  * when they come from AUTH or HELLO.

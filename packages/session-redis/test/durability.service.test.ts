@@ -5,9 +5,12 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { waitFor } from "@aixgo/repository-tools/services/process";
 import { type RedisServer, startRedis, startRedisCluster, startRedisSentinel } from "@aixgo/repository-tools/services/redis";
 import { createRedisBackend } from "../src/index.ts";
+import { type Child, child } from "./support/children.ts";
 import { appended, codeOf, errorOf, newPrefix, opened, opsOf, started, surely } from "./support/sessions.ts";
 
 const LONG = process.env["AIXGO_LONG"] === "1";
+const KILLS = LONG ? 1_500 : 150;
+const WRITERS = 6;
 
 /** Writers that append until they are told to stop, each its own ops; what was acknowledged is in `acked`. */
 function writing(
@@ -74,6 +77,33 @@ describe("a server that is killed in the middle of appends", () => {
     await stop();
     await expectEachOnce(opened({ url: redis.url, keyPrefix: prefix }), ids, acked);
   }, 600_000);
+});
+
+describe("writers that are killed in the middle of appends", () => {
+  it(`leave every acknowledged entry there once, and none twice: ${KILLS} kills`, async () => {
+    const redis = await startRedis({ appendonly: "everysec" });
+    onTestFinished(() => redis.stop());
+    const prefix = newPrefix();
+    const backend = opened({ url: redis.url, keyPrefix: prefix });
+    const { ref } = await started(backend);
+    const start = (round: number): readonly Child[] =>
+      Array.from({ length: WRITERS }, (_, w) => child("kill-writer.ts", [redis.url, prefix, ref.id, `${round}.${w}`]));
+    const acked = new Set<string>();
+    let ready = start(0);
+    for (let round = 1; round <= KILLS / WRITERS; round++) {
+      const writers = ready;
+      await waitFor("the writers have started", () => writers.every(({ said }) => said.length > 0), { patienceMs: 60_000 });
+      // The next ones start while these write.
+      if (round < KILLS / WRITERS) ready = start(round);
+      for (const writer of writers) writer.write("go\n");
+      await waitFor("the writers write", () => writers.every(({ said }) => said.length > 3), { patienceMs: 60_000, everyMs: 1 });
+      for (const writer of writers) writer.signal("SIGKILL");
+      await Promise.all(writers.map(({ ended }) => ended));
+      for (const { said } of writers) for (const op of said.slice(1)) acked.add(op);
+    }
+    await expectEachOnce(backend, [ref.id], acked);
+    expect(acked.size).toBeGreaterThanOrEqual(KILLS * 3);
+  }, 900_000);
 });
 
 describe("connections that break in the middle of appends", () => {

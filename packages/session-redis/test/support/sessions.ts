@@ -74,13 +74,13 @@ const PATIENCE_MS = 30_000;
  * Appends one message as the session layer does: the same bytes again after an unknown outcome, anew on the head that a
  * conflict brought, again when the server is away. Answers when the message is there.
  */
-export async function surely(backend: SessionBackend, id: string, op: string): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
+export async function surely(backend: SessionBackend, id: string, op: string, patienceMs: number = PATIENCE_MS): Promise<void> {
+  const end = performance.now() + patienceMs;
   let head: Head | undefined;
   let sent: Parameters<SessionBackend["append"]>[1] | undefined;
   let unknown = false;
   for (;;) {
-    if (performance.now() > end) throw new Error(`${op} could not be appended within ${PATIENCE_MS} ms`);
+    if (performance.now() > end) throw new Error(`${op} could not be appended within ${patienceMs} ms`);
     try {
       head ??= await backend.head(id);
       if (sent === undefined) {
