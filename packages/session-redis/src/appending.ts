@@ -10,8 +10,8 @@ import {
   encodeKeys,
   encodeText,
   headOf,
-  lineOf,
   pack,
+  type PackedLines,
   positionLine,
   type StoredHead,
   unpackHead,
@@ -76,7 +76,8 @@ async function send(
   const { lines } = request;
   // Nothing is sent before the last line has been folded: a line that does not follow throws.
   const folding = new HeadFold(known.fold);
-  const found = lines.flatMap((line) => marksOf(folding.push(line)));
+  const found: string[] = [];
+  for (const line of lines) found.push(...marksOf(folding.push(line)));
   const next = folding.head as Head;
   const { head, lines: list, marks, blobs } = store.keys.session(ref.id);
   const rewords = next.info.metadata !== known.fold.info.metadata;
@@ -106,33 +107,39 @@ async function send(
   if (refused !== undefined) return refused;
   // What is not said is as it was sent.
   const [, said, now] = answer.reply === STATUS.done ? [] : (answer.reply as readonly [number, Buffer, number]);
-  const lease = said === undefined || said.length === 0 ? plan.lease : said.toString("utf8");
-  const stored: StoredHead = {
-    fold: next,
-    packed:
-      lease === plan.lease && plan.isWhole
-        ? plan.next
-        : pack(next, lease, plan.keys, rewords ? constantsLine(next) : lineOf(known.packed, "constants")),
-    ...unpackLease(lease),
-    ...(request.keys === undefined
-      ? known.keys === undefined
-        ? undefined
-        : { keys: known.keys }
-      : { keys: Uint8Array.from(request.keys) }),
-  };
+  const lease = said === undefined || said.length === 0 ? plan.lines.lease : said.toString("utf8");
+  const packedLines =
+    lease === plan.lines.lease && plan.isWhole
+      ? plan.lines
+      : { lease, keys: plan.lines.keys, constants: rewords ? constantsLine(next) : known.lines.constants };
+  const keptKeys = request.keys === undefined ? known.keys : Uint8Array.from(request.keys);
+  const { fence, lease: record } = lease === known.lines.lease ? known : unpackLease(lease);
+  const stored = keepable(next, packedLines === plan.lines ? plan.next : pack(next, packedLines), packedLines, fence, record, keptKeys);
   heads.keep(stored);
   if (rewords) await catalog.move(known.fold.info, next.info);
   if (store.options.ttlMs > 0) await records.prolong(next.info);
   return { head: headOf(stored, now ?? 0) };
 }
 
+/** Member by member: spreads cost more than all the rest. */
+function keepable(
+  fold: Head,
+  packed: string,
+  lines: PackedLines,
+  fence: number,
+  lease: StoredHead["lease"],
+  keys: Uint8Array | undefined,
+): StoredHead {
+  if (lease === undefined) return keys === undefined ? { fold, packed, lines, fence } : { fold, packed, lines, fence, keys };
+  return keys === undefined ? { fold, packed, lines, fence, lease } : { fold, packed, lines, fence, lease, keys };
+}
+
 /** What an append makes of a head, if nobody has renewed or cancelled a lease since that head was seen. */
 interface Plan {
   readonly expected: string;
   readonly next: string;
-  /** The lease line of `next`. */
-  readonly lease: string;
-  readonly keys: string;
+  /** Of `next`; without the constants if they are not sent. */
+  readonly lines: PackedLines;
   /** `next` holds all of it, and can be compared whole the next time. */
   readonly isWhole: boolean;
   /** How the script may shorten its work. */
@@ -140,17 +147,20 @@ interface Plan {
 }
 
 function planOf(known: StoredHead, next: Head, { acquire, lease, release, keys }: Append, rewords: boolean): Plan {
-  const [, leaseNow = "", keysNow = "", , constants = ""] = known.packed.split("\n");
+  const { lease: leaseNow, keys: keysNow, constants } = known.lines;
   const isHeld = lease === undefined || (known.lease?.fence === lease.fence && known.lease.token === lease.token);
   const leaseNext = release === true ? String(known.fence) : leaseNow;
-  const keysNext = keys === undefined ? keysNow : encodeKeys(keys);
   // Large metadata is not sent twice with every append.
   const isWhole = known.packed.length <= COMPARED_WHOLE;
+  const lines: PackedLines = {
+    lease: leaseNext,
+    keys: keys === undefined ? keysNow : encodeKeys(keys),
+    constants: rewords ? constantsLine(next) : isWhole ? constants : "",
+  };
   return {
     expected: isWhole ? known.packed : positionLine(known.fold),
-    next: pack(next, leaseNext, keysNext, rewords ? constantsLine(next) : isWhole ? constants : ""),
-    lease: leaseNext,
-    keys: keysNext,
+    next: pack(next, lines),
+    lines,
     isWhole,
     shortcut: !isWhole || !isHeld || acquire !== undefined ? "" : leaseNext.includes(" ") ? "t" : "1",
   };

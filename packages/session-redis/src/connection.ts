@@ -115,6 +115,19 @@ export function createConnection(options: Pick<ResolvedOptions, "client" | "serv
     );
   }
 
+  /** A client whose choice of database was refused says so in an event, and goes on with the first one. */
+  async function hasDatabase(purpose: Purpose, one: Redis): Promise<void> {
+    const { select = one.options.db ?? 0 } = { select: undefined, ...(one as unknown as { condition?: { select?: number } }).condition };
+    if (select === 0) return;
+    try {
+      await bounded(purpose, () => 0, one.select(select));
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes("DB index")) throw error;
+      const text = `${purpose.operation}: the Redis server at ${endpoint} has no database ${select}. Give another db, or let the server have more (databases)`;
+      throw new AixgoError("BACKEND_UNAVAILABLE", text, { cause: error.cause, retryable: false });
+    }
+  }
+
   return {
     isCluster,
     endpoint,
@@ -149,6 +162,7 @@ export function createConnection(options: Pick<ResolvedOptions, "client" | "serv
     async info(purpose) {
       // A Cluster that has not been used yet knows no nodes.
       if (isCluster && client.status !== "ready") await bounded(purpose, () => 0, comesReady());
+      if (!isCluster) await hasDatabase(purpose, client as Redis);
       const nodes = isCluster ? (client as Cluster).nodes("master") : [client as Redis];
       return Promise.all(nodes.map((node) => bounded(purpose, () => 0, node.info())));
     },

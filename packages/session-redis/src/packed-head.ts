@@ -23,6 +23,14 @@ export interface StoredHead {
   readonly keys?: Uint8Array;
   /** The value of the key, as the server has it unless the lease has been renewed or cancelled since. */
   readonly packed: string;
+  /** Its second, third and fifth line. */
+  readonly lines: PackedLines;
+}
+
+export interface PackedLines {
+  readonly lease: string;
+  readonly keys: string;
+  readonly constants: string;
 }
 
 export const TOMBSTONE = "#";
@@ -54,18 +62,14 @@ export function encodeKeys(keys: Uint8Array): string {
   return Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength).toString("base64");
 }
 
-export function pack(fold: Head, leaseLine: string, keysLine: string, constants: string): string {
-  return `${positionLine(fold)}${leaseLine}\n${keysLine}\n${countersLine(fold)}\n${constants}`;
+export function pack(fold: Head, { lease, keys, constants }: PackedLines): string {
+  return `${positionLine(fold)}${lease}\n${keys}\n${countersLine(fold)}\n${constants}`;
 }
 
 /** The head of a log that has never had a lease. */
 export function fresh(fold: Head): StoredHead {
-  return { fold, fence: 0, packed: pack(fold, "0", "", constantsLine(fold)) };
-}
-
-/** One of the five lines. */
-export function lineOf(packed: string, line: "lease" | "keys" | "constants"): string {
-  return packed.split("\n")[{ lease: 1, keys: 2, constants: 4 }[line]] ?? "";
+  const lines = { lease: "0", keys: "", constants: constantsLine(fold) };
+  return { fold, fence: 0, packed: pack(fold, lines), lines };
 }
 
 /** Throws `ENTRY_CORRUPT`. */
@@ -116,6 +120,7 @@ export function unpackHead(id: string, bytes: Buffer): StoredHead {
         ...(unsupported === null ? undefined : { unsupported }),
       },
       packed,
+      lines: { lease, keys, constants },
       ...unpackLease(lease),
       ...(keys === "" ? undefined : { keys: new Uint8Array(Buffer.from(keys, "base64")) }),
     };
@@ -144,7 +149,9 @@ export function unpackLease(line: string): Pick<StoredHead, "fence" | "lease"> {
 }
 
 /** What callers see: the fold, and beside it what is the store's own. `now` is the server's clock in milliseconds. */
-export function headOf({ fold, fence, lease, keys }: Omit<StoredHead, "packed">, now: number): Head {
+export function headOf({ fold, fence, lease, keys }: Omit<StoredHead, "packed" | "lines">, now: number): Head {
+  // The usual case, and a copy costs.
+  if (lease === undefined && keys === undefined && fence <= fold.fence) return fold;
   return {
     ...fold,
     fence: Math.max(fold.fence, fence),

@@ -48,14 +48,14 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
 
   const blobs = createBlobs(store, known);
 
-  async function opening<T>(operation: string, id: string, work: (operation: string) => Promise<T>): Promise<T> {
-    known(operation, id);
-    return work(operation);
-  }
-
   function within<T>(verb: string, id: string, work: (operation: string) => Promise<T>): Promise<T> {
     const operation = `${verb} session ${shown(id)}`;
-    return namingDamage(store, operation, id, opening(operation, id, work));
+    try {
+      known(operation, id);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return namingDamage(store, operation, id, work(operation));
   }
 
   return {

@@ -36,7 +36,7 @@ export function translate(error: unknown, { operation, writes }: Purpose, { send
     );
   }
   if (message.includes("WRONGTYPE"))
-    return fail("ENTRY_CORRUPT", "a key of the session holds a value of another type; something else wrote it");
+    return fail("ENTRY_CORRUPT", "one of its keys holds a value of another type; something else wrote it");
   if (/\bOOM\b/.test(message))
     return fail("BACKEND_UNAVAILABLE", "the Redis server has reached its maxmemory; nothing was written. Free memory or raise the limit");
   if (message.includes("READONLY"))

@@ -20,7 +20,7 @@ describe("the packed head", () => {
       const fold = headFor({ text });
       const keys = Uint8Array.from([0, 10, 255]);
       const lease = `7 t${encodeText("a token\n")} 5000 h${encodeText("who else")} c${encodeText("stop\n")}`;
-      const stored = unpackHead(fold.id, Buffer.from(pack(fold, lease, encodeKeys(keys), constantsLine(fold))));
+      const stored = unpackHead(fold.id, Buffer.from(pack(fold, { lease, keys: encodeKeys(keys), constants: constantsLine(fold) })));
       expect(stored.fold).toEqual(fold);
       expect(stored.lease).toEqual({ fence: 7, token: "a token\n", holder: "who else", expiresAt: 5000, cancelRequested: "stop\n" });
       expect(headOf(stored, 4000)).toEqual({
@@ -37,7 +37,7 @@ describe("the packed head", () => {
       const line = positionLine({ incarnation, seq: 3, hash: "h" });
       expect(line).toMatch(/^[^\s#]+ 3 h\n$/);
       if (incarnation !== "" && incarnation !== "\ud800")
-        expect(unpackHead("id", Buffer.from(pack(headFor({}, incarnation), "0", "", constantsLine(headFor({}))))).fold.incarnation).toBe(
+        expect(unpackHead("id", Buffer.from(pack(headFor({}, incarnation), { lease: "0", keys: "", constants: constantsLine(headFor({})) }))).fold.incarnation).toBe(
           incarnation,
         );
     }

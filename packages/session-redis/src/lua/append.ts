@@ -12,7 +12,8 @@ export const append = (voice: Voice): string => `
 -- reply 1 or {1, lease line, now}: written ('': the lease line that was sent); 0 conflict: {0, head, now, lines since or false}
 --       {2} as expected, nothing written; {-1} none, {-2} deleted, {-3} other incarnation, {-4, role} damaged, {-5} fenced
 -- Checks in this order: incarnation, expect, lease. The usual case compares one text and builds none. Writes begin after the
--- last check, with a command that is refused when memory is short or its key is of another type.
+-- last check, with a command that is refused when memory is short or its key is of another type. A set of another type is no
+-- reason to refuse: it is the list that is damaged, and says so.
 local head = redis.call('GET', KEYS[1])
 local packed = ARGV[2]
 local lease = ''
@@ -65,7 +66,7 @@ for from = 10, first - 1, 4000 do redis.call('HSET', KEYS[3], unpack(ARGV, from,
 for from = first, last, 4000 do redis.call('RPUSH', KEYS[2], unpack(ARGV, from, math.min(from + 3999, last))) end
 if ARGV[6] == '0' then
   redis.call('SET', KEYS[1], packed, 'KEEPTTL')
-  for i = 4, #KEYS do redis.call('ZADD', KEYS[i], 'GT', ARGV[7], ARGV[8]) end
+  for i = 4, #KEYS do redis.pcall('ZADD', KEYS[i], 'GT', ARGV[7], ARGV[8]) end
 else
   ${NOW}${LIST}${BLOBS}
   local ttl = tonumber(ARGV[6])
@@ -76,7 +77,7 @@ else
   expire(KEYS[4], blobs, at)
   for i = 5, #KEYS do
     local fresh = redis.call('EXISTS', KEYS[i]) == 0
-    redis.call('ZADD', KEYS[i], 'GT', ARGV[7], ARGV[8])
+    redis.pcall('ZADD', KEYS[i], 'GT', ARGV[7], ARGV[8])
     lives(KEYS[i], ttl * 2, fresh)
   end
 end

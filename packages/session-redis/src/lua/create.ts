@@ -22,6 +22,10 @@ local blobs = tonumber(ARGV[7])
 for i = 1, blobs do
   if redis.call('LLEN', KEYS[6 + i]) ~= tonumber(ARGV[7 + i * 3]) then return {-6} end
 end
+for i = 7 + blobs, #KEYS do
+  local size = redis.pcall('ZCARD', KEYS[i])
+  if type(size) == 'table' and size.err then return {-4, 'list'} end
+end
 -- Of a damaged session with this id, nothing but its blobs may be left.
 local remains = digests(KEYS[6])
 local ttl = tonumber(ARGV[3])
