@@ -44,7 +44,7 @@ export async function startServer({ appendonly = "no", args = [], port: wanted, 
 
   /** @param {number} port */
   const launch = async (port) => {
-    const [first = program, ...rest] = [...enter, program];
+    const [first, ...rest] = [...enter, program];
     const service = startService(
       first,
       [

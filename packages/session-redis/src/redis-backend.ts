@@ -53,7 +53,7 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
     try {
       known(operation, id);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     return namingDamage(store, operation, id, work(operation));
   }
@@ -80,7 +80,7 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
       try {
         yield* read(store, ref, range);
       } catch (error) {
-        await within("read of", ref.id, () => Promise.reject(error as Error));
+        await within("read of", ref.id, () => Promise.reject(error));
       }
     },
 

@@ -35,8 +35,7 @@ export function translate(error: unknown, { operation, writes }: Purpose, { send
       `the Redis user lacks a right: ${firstSentence(message)}. Grant it (ACL SETUSER); the README lists the least rights`,
     );
   }
-  if (message.includes("WRONGTYPE"))
-    return fail("ENTRY_CORRUPT", "one of its keys holds a value of another type; something else wrote it");
+  if (message.includes("WRONGTYPE")) return fail("ENTRY_CORRUPT", "one of its keys holds a value of another type; something else wrote it");
   if (/\bOOM\b/.test(message))
     return fail("BACKEND_UNAVAILABLE", "the Redis server has reached its maxmemory; nothing was written. Free memory or raise the limit");
   if (message.includes("READONLY"))

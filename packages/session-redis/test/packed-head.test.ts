@@ -37,9 +37,10 @@ describe("the packed head", () => {
       const line = positionLine({ incarnation, seq: 3, hash: "h" });
       expect(line).toMatch(/^[^\s#]+ 3 h\n$/);
       if (incarnation !== "" && incarnation !== "\ud800")
-        expect(unpackHead("id", Buffer.from(pack(headFor({}, incarnation), { lease: "0", keys: "", constants: constantsLine(headFor({})) }))).fold.incarnation).toBe(
-          incarnation,
-        );
+        expect(
+          unpackHead("id", Buffer.from(pack(headFor({}, incarnation), { lease: "0", keys: "", constants: constantsLine(headFor({})) })))
+            .fold.incarnation,
+        ).toBe(incarnation);
     }
   });
 

@@ -20,14 +20,14 @@ export interface Child {
 
 /** Runs a program of this folder, which ends with the test at the latest. */
 export function child(program: string, args: readonly string[], onLine: (line: string) => void = () => {}): Child {
-  const process_ = spawn(process.execPath, [...TYPESCRIPT, join(import.meta.dirname, program), ...args], {
+  const running = spawn(process.execPath, [...TYPESCRIPT, join(import.meta.dirname, program), ...args], {
     stdio: ["pipe", "pipe", "inherit"],
   });
-  onTestFinished(() => void process_.kill("SIGKILL"));
+  onTestFinished(() => void running.kill("SIGKILL"));
   const said: string[] = [];
   let rest = "";
-  process_.stdin.on("error", () => {});
-  process_.stdout.setEncoding("utf8").on("data", (text: string) => {
+  running.stdin.on("error", () => {});
+  running.stdout.setEncoding("utf8").on("data", (text: string) => {
     const lines = (rest + text).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
@@ -37,9 +37,9 @@ export function child(program: string, args: readonly string[], onLine: (line: s
   });
   return {
     said,
-    ended: once(process_, "close"),
-    write: (text) => void process_.stdin.write(text),
-    finish: () => void process_.stdin.end(),
-    signal: (signal) => void process_.kill(signal),
+    ended: once(running, "close"),
+    write: (text) => void running.stdin.write(text),
+    finish: () => void running.stdin.end(),
+    signal: (signal) => void running.kill(signal),
   };
 }
