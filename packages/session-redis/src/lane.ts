@@ -59,8 +59,11 @@ export function createLane(client: Redis | Cluster, timeoutMs: number): Lane {
       for (const [i, one] of rest.entries()) {
         const [error, reply] = results[i] ?? [new Error("Connection is closed.")];
         if (error === null && waitError === null) one.resolve({ reply, confirmed: Number(confirmed) });
-        else if (error !== null && isMissingScript(error) && one.name === "evalsha") again.push({ ...one, name: "eval" });
-        else if (error !== null && isRedirect(error)) {
+        else if (error !== null && isMissingScript(error) && one.name === "evalsha") {
+          refusedOnce(one.item);
+          again.push({ ...one, name: "eval" });
+        } else if (error !== null && isRedirect(error)) {
+          refusedOnce(one.item);
           if (attempt < REDIRECTS) again.push(one);
           else one.reject(new Error("TRYAGAIN the slot is on its way to another node"));
         } else {
@@ -102,6 +105,11 @@ export function createLane(client: Redis | Cluster, timeoutMs: number): Lane {
         if (!busy) drain().catch(reject);
       }),
   };
+}
+
+/** What was sent once and refused has surely not been done: what is found later cannot be its work. */
+function refusedOnce(item: LaneItem): void {
+  if (item.sends === 1) item.sends = 0;
 }
 
 /** A pipeline with a WAIT is not redirected by the client, nor does it learn from it that a slot has moved or a node is cut off. */

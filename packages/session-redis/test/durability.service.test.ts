@@ -1,5 +1,5 @@
-import { cases, message, runCases, verifyLog } from "@aixgo/session-testkit";
 import type { SessionBackend } from "@aixgo/session/backend";
+import { cases, createLog, message, runCases, verifyLog } from "@aixgo/session-testkit";
 import { Cluster, Redis } from "ioredis";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { waitFor } from "@aixgo/repository-tools/services/process";
@@ -182,6 +182,33 @@ describe("a replica that is promoted without the last writes", () => {
     const answer = await backend.append(log.ref, { expect: at, lines });
     expect("conflict" in answer && Buffer.from(answer.since ?? []).toString()).toBe(`${String(lines[0])}\n`);
     await verifyLog(backend, log.ref);
+  });
+});
+
+describe("a confirmed write that the server refused once, for it had lost the script", () => {
+  it("is told of a conflict as of a conflict, not of an unknown outcome", async () => {
+    const redis = await startRedis({ replicas: 1, appendonly: "everysec" });
+    onTestFinished(() => redis.stop());
+    const backend = opened({ url: redis.url, keyPrefix: newPrefix(), durability: "quorum" });
+    const log = await started(backend);
+    const stale = log.position;
+    const late = log.branch().add(message("late"));
+    await appended(backend, log, message("one"));
+    const next = createLog({ id: log.ref.id });
+    for (const conflicting of [
+      () => backend.append(log.ref, { expect: stale, lines: late }),
+      () =>
+        backend.rewrite(log.ref, {
+          expect: stale,
+          next: next.ref,
+          lines: (async function* () {
+            yield* next.lines;
+          })(),
+        }),
+    ]) {
+      await redis.cli("SCRIPT", "FLUSH");
+      expect(await conflicting()).toHaveProperty("conflict.seq", 1);
+    }
   });
 });
 
