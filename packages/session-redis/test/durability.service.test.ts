@@ -335,7 +335,10 @@ describe("a store that expires", () => {
     const only = cases.map(({ id }) => id).filter((id) => !/^(?:processes|clocks|failover)\/|remain|erase-wrapped/.test(id));
     const expiring = async (store: string, ttlMs: number): Promise<SessionBackend> =>
       createRedisBackend({ url: redis.url, keyPrefix: `${store}:`, ttlMs });
-    const results = await runCases({ name: "expiring", offers: ["watch", "blobs"], open: (store) => expiring(store, 600_000), openExpiring: expiring }, { only });
+    const results = await runCases(
+      { name: "expiring", offers: ["watch", "blobs"], open: (store) => expiring(store, 600_000), openExpiring: expiring },
+      { only },
+    );
     expect(results.filter(({ passed }) => !passed).map(({ id, error }) => `${id}: ${String(error)}`)).toEqual([]);
     expect(results.length).toBe(only.length);
   }, 120_000);
