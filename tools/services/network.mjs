@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { promisify } from "node:util";
 
@@ -21,7 +21,21 @@ export function whyNoNetwork() {
   if (process.platform !== "linux") return `network namespaces need Linux, and this is ${process.platform}`;
   if (process.getuid?.() !== 0) return "network namespaces need root";
   if (!["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"].some((path) => existsSync(path))) return "ip is not installed (iproute2)";
-  return undefined;
+  const name = `${PREFIX}${process.pid}-try`;
+  try {
+    // A container may have neither the right nor the module.
+    execFileSync("ip", ["netns", "add", name], { timeout: COMMAND_MS, stdio: "pipe" });
+    execFileSync("ip", ["-n", name, "link", "add", "br0", "type", "bridge"], { timeout: COMMAND_MS, stdio: "pipe" });
+    return undefined;
+  } catch (error) {
+    return `network namespaces cannot be made here: ${String(/** @type {{ stderr?: unknown }} */ (error).stderr ?? error).trim()}`;
+  } finally {
+    try {
+      execFileSync("ip", ["netns", "del", name], { timeout: COMMAND_MS, stdio: "pipe" });
+    } catch {
+      // There is none.
+    }
+  }
 }
 
 /**
