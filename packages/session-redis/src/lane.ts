@@ -58,18 +58,19 @@ export function createLane(client: Redis | Cluster, timeoutMs: number): Lane {
       const again: typeof rest = [];
       for (const [i, one] of rest.entries()) {
         const [error, reply] = results[i] ?? [new Error("Connection is closed.")];
-        if (error === null && waitError === null) one.resolve({ reply, confirmed: Number(confirmed) });
-        else if (error !== null && isMissingScript(error) && one.name === "evalsha") {
+        // Without an answer to WAIT the write has been done, and nobody knows where: a master that loses its place answers so.
+        if (error === null) one.resolve({ reply, confirmed: waitError === null ? Number(confirmed) : 0 });
+        else if (isMissingScript(error) && one.name === "evalsha") {
           refusedOnce(one.item);
           again.push({ ...one, name: "eval" });
-        } else if (error !== null && isRedirect(error)) {
+        } else if (isRedirect(error)) {
           refusedOnce(one.item);
           if (attempt < REDIRECTS) again.push(one);
           else one.reject(new Error("TRYAGAIN the slot is on its way to another node"));
         } else {
           // Nothing waits for this: the next write may find the master by then.
-          if (client.isCluster && isStaleNode(error ?? waitError)) void refreshed(client as Cluster);
-          one.reject(error ?? waitError);
+          if (client.isCluster && isStaleNode(error)) void refreshed(client as Cluster);
+          one.reject(error);
         }
       }
       if (again.some(({ name }) => name === "evalsha") && client.isCluster) await refreshed(client as Cluster);

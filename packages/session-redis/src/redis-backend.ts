@@ -87,17 +87,16 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
     find: (ref, what) =>
       within("find in", ref.id, async (operation) => {
         const { head, lines, marks } = keys.session(ref.id);
-        const [, first, second] = accept(
-          operation,
-          ref,
-          await store.read({
-            operation,
-            script: scripts.find,
-            keys: [head, lines, marks],
-            args: [incarnationText(ref.incarnation), WHOLE, ...fieldsFor(what)],
-          }),
-        );
-        return seqOf(what, text(first), text(second));
+        const args = [incarnationText(ref.incarnation), WHOLE, ...fieldsFor(what)];
+        const call = { operation, script: scripts.find, keys: [head, lines, marks] };
+        const seqIn = (reply: unknown): number | undefined => {
+          const [, first, second] = accept(operation, ref, reply);
+          return seqOf(what, text(first), text(second));
+        };
+        const found = seqIn(await store.read({ ...call, args: [...args, ""] }));
+        // Who finds an entry takes it for acknowledged: a master that has been replaced, and does not know it yet, must not say so.
+        if (found === undefined || resolved.durability !== "quorum") return found;
+        return seqIn((await store.write({ ...call, args: [...args, "w"] })).reply);
       }),
 
     list: (query) => list(store, catalog, query),

@@ -54,7 +54,7 @@ return {1, table.concat(found, '\\n') .. '\\n', #found, first, last}
 export const FIND: string = `
 -- Seq of the last entry with a mark.
 -- KEYS  1 head, 2 lines, 3 marks
--- ARGV  1 incarnation, 2 the mark that all logs have, 3 a mark, 4 a second one
+-- ARGV  1 incarnation, 2 the mark that all logs have, 3 a mark, 4 a second one, 5 'w': something is written, so that WAIT can confirm the answer
 -- reply {1, value or false, value or false}, {-1}, {-2}, {-3}, {-4, role}
 ${OPEN}
 local head, reply = opened(ARGV[1])
@@ -62,6 +62,7 @@ if not head then return reply end
 local found = redis.call('HMGET', KEYS[3], ARGV[2], ARGV[3], ARGV[4])
 -- A hash that was lost and begun anew by a later append has not all that it should.
 if not found[1] then return {-4, 'marks'} end
+if ARGV[5] == 'w' then redis.call('SET', KEYS[1], head, 'KEEPTTL') end
 return {1, found[2], found[3]}
 `;
 
