@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
 import { freezeJson } from "@aixgo/security";
-import type { Head, Page, SessionInfo, SessionQuery } from "@aixgo/session/backend";
+import type { Head, Page, Ref, SessionInfo, SessionQuery } from "@aixgo/session/backend";
 import { CatalogOrder, type Listed } from "./catalog-order.ts";
 import { Draft, removeFile } from "./durable.ts";
 import type { Layout } from "./layout.ts";
@@ -9,7 +9,7 @@ import { checkQuery } from "./list-query.ts";
 import { readSmallFile } from "./record.ts";
 import { shortDigest } from "./scan.ts";
 import type { Stripes } from "./stripes.ts";
-import { summarizeStore } from "./summary.ts";
+import { summarizeLog, summarizeStore } from "./summary.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { TouchJournal } from "./touch-journal.ts";
 
@@ -20,11 +20,12 @@ const REPLAY_BYTES = 256 * 1024;
 const SNAPSHOT = "snapshot-";
 const SNAPSHOT_CHUNK = 500;
 
-/** Lines of the journal: a session as a whole, what an append changes, a deletion. */
+/** Lines of the journal: a session as a whole, what an append changes, a deletion, and that one of the others is about to follow. */
 type Touch =
   | readonly ["s", incarnation: string, info: SessionInfo]
   | readonly ["t", incarnation: string, id: string, version: number, messageCount: number, updatedAt: string]
-  | readonly ["d", incarnation: string, id: string];
+  | readonly ["d", incarnation: string, id: string]
+  | readonly ["?", id: string, folder: string];
 
 /**
  * What `list` reads: a cache of the logs, in memory once `list` was called, kept up to date through the touch journal. It can be
@@ -33,11 +34,13 @@ type Touch =
 export interface Catalog {
   /** Before the store's first session is made. */
   open(): Promise<void>;
+  /** Before a session is made, replaced or deleted: until that is told as well, whoever reads looks at the session itself. So a process may be killed between the two. */
+  doubt(id: string, folder: string): void;
   /** A session is new, or was replaced. */
   put(head: Head): void;
   /** Lines were appended to a session whose head was `before`. */
   touch(head: Head, before: Head | undefined): void;
-  remove(head: Head): void;
+  remove(ref: Ref): void;
   list(query: SessionQuery): Promise<Page<SessionInfo>>;
   /** Leaves a snapshot if the next start would have much to read. */
   close(): Promise<void>;
@@ -46,6 +49,8 @@ export interface Catalog {
 export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tombstones, indexedMetadata: readonly string[]): Catalog {
   const journal = new TouchJournal(layout, stripes);
   let order: CatalogOrder | undefined;
+  /** Sessions, and their folders, of which something was begun and its end not told. */
+  const doubts = new Map<string, string>();
   let loading: Promise<CatalogOrder> | undefined;
   let compacting: Promise<void> | undefined;
   let snapshotBytes = 0;
@@ -75,7 +80,7 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
     if (order !== undefined) {
       const lines = journal.read();
       if (lines !== "lost") {
-        apply(order, lines);
+        follow(order, lines);
         return order;
       }
       order = undefined;
@@ -95,12 +100,25 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
     } else {
       loaded.change(new Map(snapshot.map((listed) => [listed.info.id, listed])));
     }
+    doubts.clear();
     const lines = journal.read();
     if (lines === "lost") return load();
-    apply(loaded, lines);
+    follow(loaded, lines);
     order = loaded;
     if (snapshot === undefined) await compact();
     return loaded;
+  }
+
+  function follow(whole: CatalogOrder, lines: readonly string[]): void {
+    apply(whole, lines, doubts);
+    if (doubts.size === 0) return;
+    const seen = new Map<string, Listed | undefined>();
+    for (const [id, folder] of doubts) {
+      const listed = tombstones.read(id) === undefined ? summarizeLog(layout, folder, id) : undefined;
+      const known = whole.get(id);
+      if (known?.incarnation !== listed?.incarnation || (known?.info.version ?? -1) < (listed?.info.version ?? -1)) seen.set(id, listed);
+    }
+    whole.change(seen);
   }
 
   /** Writes the catalog whole and begins a new journal behind it. */
@@ -109,9 +127,11 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
       const whole = order ?? (await current());
       const lines = journal.read();
       if (lines === "lost") return;
-      apply(whole, lines);
-      const generation = await journal.rotate((rest) => apply(whole, rest));
+      follow(whole, lines);
+      const generation = await journal.rotate((rest) => follow(whole, rest));
       if (generation === undefined) return;
+      // What was begun has been looked at; whoever still is at it tells the new journal.
+      doubts.clear();
       await writeSnapshot(generation, whole);
     } catch {
       // Without a snapshot of its generation a journal is not trusted, and the logs are read.
@@ -171,6 +191,7 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
 
   return {
     open: () => journal.ensure(),
+    doubt: (id, folder) => note(lineOf(["?", id, folder])),
     put: ({ incarnation, info }) => note(lineOf(["s", incarnation, info])),
     touch({ id, incarnation, info }, before) {
       if (before !== undefined && before.info.metadata !== info.metadata) note(lineOf(["s", incarnation, info]));
@@ -202,14 +223,16 @@ function lineOf(touch: Touch): string {
 }
 
 /** Lines may come twice, and those of two processes in either order: a version never goes back within an incarnation. */
-function apply(order: CatalogOrder, lines: readonly string[]): void {
+function apply(order: CatalogOrder, lines: readonly string[], doubts: Map<string, string>): void {
   const changes = new Map<string, Listed | undefined>();
   const now = (id: string): Listed | undefined => (changes.has(id) ? changes.get(id) : order.get(id));
   for (const line of lines) {
     const touch = parse(line);
     if (touch === undefined) continue;
-    if (touch[0] === "s") {
+    if (touch[0] === "?") doubts.set(touch[1], touch[2]);
+    else if (touch[0] === "s") {
       const [, incarnation, info] = touch;
+      doubts.delete(info.id);
       const known = now(info.id);
       if (known?.incarnation !== incarnation || known.info.version <= info.version) changes.set(info.id, { incarnation, info });
     } else if (touch[0] === "t") {
@@ -219,6 +242,7 @@ function apply(order: CatalogOrder, lines: readonly string[]): void {
         changes.set(id, { incarnation, info: { ...known.info, version, messageCount, updatedAt } });
     } else {
       const [, incarnation, id] = touch;
+      doubts.delete(id);
       if (now(id)?.incarnation === incarnation) changes.set(id, undefined);
     }
   }

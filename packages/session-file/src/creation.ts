@@ -79,6 +79,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       if (durable) noted = index.begin(id, folder);
       else index.note(id, folder, true);
       try {
+        catalog.doubt(id, folder);
         staged.blobs?.publish(folder, id);
         staged.draft.publish(path, true);
         const { fd } = staged.draft;

@@ -42,6 +42,7 @@ export async function remove(store: Store, ref: Ref, erase: boolean): Promise<vo
       ref,
       doing,
       (log) => {
+        store.catalog.doubt(ref.id, log.folder);
         tombstones.place(written, ref.id, durable);
         removeFile(log.path);
         removeSidecar(layout, ref.id);
@@ -76,6 +77,7 @@ async function finish(store: Store, tombstone: Tombstone, log: { folder: string;
   const folder = log?.folder ?? index.find(id)?.folder;
   // Interrupted before the log lost its name.
   if (log === undefined && folder !== undefined) removeFile(layout.log(folder, id));
+  if (log === undefined) store.catalog.remove(tombstone);
   if (log === undefined) await removeRemains(store.folders().map((each) => store.blobs.detach(each, id)));
   if (erase) {
     removeWrapped(layout, id);

@@ -31,6 +31,7 @@ export async function rewrite(store: Store, ref: Ref, request: RewriteRequest): 
       const record = leaseUnderLock(log);
       if (head.seq !== request.expect.seq || head.hash !== request.expect.hash || isLive(record))
         return { conflict: completeHead(head, record, log.keys) };
+      catalog.doubt(ref.id, log.folder);
       // Before the new log has the name: leases and sidecars name their incarnation, and are void with it.
       staged.draft.publish(log.path, true);
       removeSidecar(layout, ref.id);

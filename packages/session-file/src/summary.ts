@@ -36,6 +36,11 @@ export async function summarizeStore(layout: Layout, tombstones: Tombstones): Pr
   return found;
 }
 
+/** The same of one session; undefined if it has no log. */
+export function summarizeLog(layout: Layout, folder: string, id: string): Listed | undefined {
+  return summarizeFile(layout, layout.log(folder, id));
+}
+
 /** A log that cannot be read is not listed; opening it by its id says why. */
 function summarizeFile(layout: Layout, path: string): Listed | undefined {
   let fd: number | undefined;

@@ -207,6 +207,57 @@ describe("the catalog", () => {
     }
   });
 
+  describe("whose writer was killed before it could tell what it had done", () => {
+    /** What the last call wrote to the journal behind its first line is taken back. */
+    async function untold(doing: () => Promise<unknown>): Promise<void> {
+      const journal = join(catalog(), "journal");
+      const before = readFileSync(journal, "utf8").length;
+      await doing();
+      const said = readFileSync(journal, "utf8").slice(before).split("\n");
+      expect(said).toHaveLength(3);
+      truncateSync(journal, before + (said[0] as string).length + 1);
+      await backend.close();
+      backend = open(store);
+    }
+
+    it("names a session that was made, and what was appended to it since", async () => {
+      const other = open(store);
+      await other.list({});
+      const made = new LineWriter();
+      await untold(() => backend.create(request(made)));
+      expect(ids(await pages(other, {}))).toEqual([made.ref.id]);
+      await append(backend, made, "on");
+      for (const at of [other, backend]) expect(await pages(at, {})).toMatchObject([{ id: made.ref.id, version: 1, messageCount: 1 }]);
+      await other.close();
+    });
+
+    it("leaves a session out that was deleted, also after the delete is made again", async () => {
+      const [first, second] = await fill(2);
+      const { incarnation } = await backend.head(first as string);
+      await untold(() => backend.delete({ id: first as string, incarnation }));
+      expect(ids(await pages(backend, {}))).toEqual([second]);
+      await backend.delete({ id: first as string, incarnation });
+      expect(ids(await pages(backend, {}))).toEqual([second]);
+    });
+
+    it("shows a rewritten session's new life", async () => {
+      const writer = await createWith(backend, 3);
+      const next = new LineWriter({ id: writer.ref.id });
+      await untold(() =>
+        backend.rewrite(writer.ref, {
+          expect: writer.position,
+          next: next.ref,
+          lines: (async function* () {
+            yield next.header();
+          })(),
+        }),
+      );
+      expect(await pages(backend, {})).toMatchObject([{ id: writer.ref.id, version: 0 }]);
+      await append(backend, next, "on");
+      expect(await pages(backend, {})).toMatchObject([{ id: writer.ref.id, version: 1, messageCount: 1 }]);
+    });
+  });
+
   it("leaves deleted sessions out, also when rebuilt", async () => {
     const want = await fill(4);
     const gone = want[1] as string;
