@@ -96,7 +96,9 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
     const loaded = new CatalogOrder();
     if (snapshot === undefined) {
       journal.skipToEnd();
-      loaded.change(await summarizeStore(layout, tombstones));
+      const { found, unread } = await summarizeStore(layout, tombstones);
+      loaded.change(found);
+      for (const [id, folder] of unread) note(lineOf(["?", id, folder]));
     } else {
       loaded.change(new Map(snapshot.map((listed) => [listed.info.id, listed])));
     }
@@ -115,6 +117,7 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
     const seen = new Map<string, Listed | undefined>();
     for (const [id, folder] of doubts) {
       const listed = tombstones.read(id) === undefined ? summarizeLog(layout, folder, id) : undefined;
+      if (listed === "unread") continue;
       const known = whole.get(id);
       if (known?.incarnation !== listed?.incarnation || (known?.info.version ?? -1) < (listed?.info.version ?? -1)) seen.set(id, listed);
     }
@@ -130,7 +133,8 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
       follow(whole, lines);
       const generation = await journal.rotate((rest) => follow(whole, rest));
       if (generation === undefined) return;
-      // What was begun has been looked at; whoever still is at it tells the new journal.
+      // What was begun has been looked at, and whoever still is at it will tell the new journal. What could not be looked at stays in doubt.
+      for (const [id, folder] of doubts) if (summarizeLog(layout, folder, id) === "unread") note(lineOf(["?", id, folder]));
       doubts.clear();
       await writeSnapshot(generation, whole);
     } catch {

@@ -107,6 +107,8 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       }
       return staged.state.head;
     } catch (cause) {
+      // Whoever uses it next opens it anew, and makes its name durable first.
+      log.distrusted = true;
       throw new AixgoError(
         "OUTCOME_UNKNOWN",
         `${doing(id)}: the disk did not confirm it. Look whether the session exists before creating it again`,

@@ -15,9 +15,15 @@ import { join } from "node:path";
 import { newSessionId } from "@aixgo/security";
 import { isMissing } from "./fs-errors.ts";
 
-/** fdatasync on the thread pool, begun at once. `failed` makes the error that is thrown. */
-export function syncData(fd: number, failed: (error: unknown) => unknown): Promise<void> {
-  return new Promise((done, fail) => fdatasync(fd, (error) => (error === null ? done() : fail(failed(error)))));
+/** fdatasync on the thread pool, begun at once. Tells `synced`, or has `failed` make the error that is thrown. */
+export function syncData(fd: number, synced: () => void, failed: (error: unknown) => unknown): Promise<void> {
+  return new Promise((done, fail) =>
+    fdatasync(fd, (error) => {
+      if (error !== null) return fail(failed(error));
+      synced();
+      done();
+    }),
+  );
 }
 
 /** fsync on the thread pool. */

@@ -2,6 +2,7 @@ import { fstatSync, ftruncateSync, writeSync } from "node:fs";
 import { AixgoError } from "@aixgo/core";
 import type { Append, Appended, Envelope, Head, HeadOptions, Position, Ref } from "@aixgo/session/backend";
 import type { Catalog } from "./catalog.ts";
+import { DroppedTails } from "./dropped-tails.ts";
 import { syncData } from "./durable.ts";
 import { codeOf, storeError } from "./fs-errors.ts";
 import type { Layout } from "./layout.ts";
@@ -23,6 +24,8 @@ export interface Journal {
   withLog<T>(id: string, body: (log: OpenLog) => T | Promise<T>): Promise<T>;
   /** For writing: `body` runs inside the session's lock, on this incarnation, with a torn tail cut off. */
   withLock<T>(ref: Ref, doing: string, body: (log: OpenLog) => T, options?: LockOptions<T>): Promise<T>;
+  /** Makes durable what the log holds now, by whoever it was written: before it is called done. */
+  confirm(ref: Ref, doing: string): Promise<void>;
   head(id: string, options?: HeadOptions): Promise<Head>;
   append(ref: Ref, request: Append): Promise<Appended>;
   /** A conflict as callers see it, with the lines since `expect` within bounds. */
@@ -56,6 +59,7 @@ interface Store {
 
 export function createJournal({ layout, stripes, logs, catalog, durable, maxLineBytes }: Store): Journal {
   const limits = { maxLineBytes };
+  const dropped = new DroppedTails();
 
   /** Runs `look` until it has a value: every other answer means that the log has moved on, and how to follow it. */
   async function settle<T>(id: string, look: (log: OpenLog) => Promise<{ value: T } | "behind" | "replaced">): Promise<T> {
@@ -166,6 +170,7 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
           return { head: shown(), conflict: true };
         if (prepared?.on !== state) prepared = prepare(state, joined, doing);
         before = state;
+        if (dropped.has(log.id)) dropped.writeAgain(log);
         write(log, joined, prepared, { former: record, next: nextLease(request, record, ref) }, request.keys, doing);
         return { head: completeHead(log.state.head, log.leaseSeen?.record, log.keys), conflict: false };
       },
@@ -179,7 +184,10 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
       },
     );
     if (!written.conflict) return { head: written.head };
-    return logs.use(ref.id, (log) => conflict(log, written.head, request.expect));
+    const answer = await logs.use(ref.id, (log) => conflict(log, written.head, request.expect));
+    // The same append, sent again: what it wrote may have been read, but not synced, by whoever sent it before.
+    if (durable && mayHold(answer, joined, request)) await confirm(ref, doing);
+    return answer;
   }
 
   /**
@@ -229,15 +237,37 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
   }
 
   function sync(log: OpenLog, doing: string): Promise<void> {
-    return syncData(log.fd, (error) => {
-      // The kernel may have dropped the pages and will not report it again: what is on the disk must be read, not remembered.
+    const { bytes } = log.state.head;
+    const synced = (): void => {
+      log.syncedTo = Math.max(log.syncedTo, bytes);
+      dropped.delete(log.id);
+    };
+    const failed = (error: unknown): AixgoError => {
+      // The kernel will not report it again: what is on the disk must be read and written anew, not remembered.
       log.distrusted = true;
+      dropped.add(log.id);
       return new AixgoError(
         "OUTCOME_UNKNOWN",
         `${doing}: the disk did not confirm the write (${codeOf(error) ?? "unknown reason"}). Send the same append again`,
         { cause: storeError(error, doing) },
       );
-    });
+    };
+    return syncData(log.fd, synced, failed);
+  }
+
+  async function confirm(ref: Ref, doing: string): Promise<void> {
+    if (!durable) return;
+    const known = logs.cached(ref.id);
+    if (known !== undefined && !dropped.has(ref.id) && known.refresh(undefined) === "current" && known.syncedTo >= known.state.head.bytes)
+      return;
+    await withLock(
+      ref,
+      doing,
+      (log) => {
+        if (dropped.has(log.id)) dropped.writeAgain(log);
+      },
+      { finish: (log) => sync(log, doing) },
+    );
   }
 
   async function conflict(log: OpenLog, head: Head, expect: Position): Promise<Appended> {
@@ -247,7 +277,7 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     return since === undefined ? { conflict: head } : { conflict: head, since };
   }
 
-  return { withLog, withLock, head, append, conflict };
+  return { withLog, withLock, confirm, head, append, conflict };
 }
 
 interface Written {
@@ -295,6 +325,14 @@ export function assertLine(line: Uint8Array, doing: string, maxLineBytes: number
     );
   }
   if (line.indexOf(NEWLINE) >= 0) throw new AixgoError("INVALID_INPUT", `${doing}: a line holds a line end; nothing was written`);
+}
+
+/** Whether a log that has moved on may hold the first of these lines, in its place. */
+function mayHold(answer: Appended, joined: Buffer, { expect, lines }: Append): boolean {
+  if (!("conflict" in answer) || answer.conflict.seq <= expect.seq) return false;
+  const { since } = answer;
+  const length = (lines[0] as Uint8Array).length + 1;
+  return since === undefined || joined.compare(since, 0, Math.min(length, since.length), JOINT_BYTES, JOINT_BYTES + length) === 0;
 }
 
 /** A log that accepted a line which does not follow could never be read again. */

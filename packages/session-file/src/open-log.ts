@@ -32,6 +32,8 @@ export class OpenLog {
   closed = false;
   /** A failed sync or write: the descriptor is not used again. */
   distrusted = false;
+  /** This process has synced the log up to this byte; -1: not at all. */
+  syncedTo = -1;
   state: LogState;
   keys: Uint8Array | undefined;
   /** Why the log can be read only up to `state`. */

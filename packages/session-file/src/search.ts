@@ -5,8 +5,23 @@ import type { Pages } from "./pages.ts";
 
 const NEWLINE = 0x0a;
 
-/** Finds the last entry with an op or an id. Ops are gathered once per open log; ids are searched from the tail, where they are wanted most. */
+/**
+ * Finds the last entry with an op or an id. Whoever finds an op takes its append for done, so the entry is made durable first: its
+ * writer may have been killed before it could.
+ */
 export async function find(
+  journal: Journal,
+  pages: Pages,
+  ref: Ref,
+  what: { readonly op: string } | { readonly entryId: string },
+): Promise<number | undefined> {
+  const found = await search(journal, pages, ref, what);
+  if (found !== undefined && "op" in what) await journal.confirm(ref, `search session ${ref.id}`);
+  return found;
+}
+
+/** Ops are gathered once per open log; ids are searched from the tail, where they are wanted most. */
+async function search(
   journal: Journal,
   pages: Pages,
   ref: Ref,

@@ -1,9 +1,11 @@
 import { closeSync, constants, fstatSync, readdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
+import { isAixgoError } from "@aixgo/core";
 import { dataOf, envelopeOf, fold } from "@aixgo/session/backend";
 import type { Envelope, Head, SessionInfo } from "@aixgo/session/backend";
 import type { Listed } from "./catalog-order.ts";
 import { openPrivate } from "./durable.ts";
+import { codeOf } from "./fs-errors.ts";
 import type { Layout } from "./layout.ts";
 import { PAGE_BYTES, readNow, SYNC_BYTES, type Reading } from "./reading.ts";
 import { JOINT_BYTES } from "./scan.ts";
@@ -16,8 +18,15 @@ const METADATA = Buffer.from(',"type":"metadata"');
 const BREATH_MS = 8;
 const FIRST_BYTES = 16 * 1024;
 
+export interface Summary {
+  readonly found: Map<string, Listed>;
+  /** Sessions whose logs are there and could not be read, and their folders. */
+  readonly unread: ReadonlyMap<string, string>;
+}
+
 /** What `list` shows of every session of the store, read from the logs themselves: header, last batch, latest metadata. Lets other work run meanwhile. */
-export async function summarizeStore(layout: Layout, tombstones: Tombstones): Promise<Map<string, Listed>> {
+export async function summarizeStore(layout: Layout, tombstones: Tombstones): Promise<Summary> {
+  const unread = new Map<string, string>();
   const found = new Map<string, Listed>();
   const deleted = new Set(readdirSync(layout.part("tombstones")));
   let breathed = performance.now();
@@ -25,30 +34,38 @@ export async function summarizeStore(layout: Layout, tombstones: Tombstones): Pr
     const path = layout.agentFolder(folder);
     for (const file of readdirSync(path)) {
       if (!file.endsWith(".jsonl")) continue;
+      const name = file.slice(0, -".jsonl".length);
       const listed = summarizeFile(layout, `${path}/${file}`);
-      if (listed !== undefined && !(deleted.has(file.slice(0, -".jsonl".length)) && tombstones.read(listed.info.id) !== undefined))
+      // An id that is no plain name cannot be told from its file's; such ids are rare, and found again at the next boot.
+      if (listed === "unread") unread.set(name, folder);
+      else if (listed !== undefined && !(deleted.has(name) && tombstones.read(listed.info.id) !== undefined))
         found.set(listed.info.id, listed);
       if (performance.now() - breathed < BREATH_MS) continue;
       await turn();
       breathed = performance.now();
     }
   }
-  return found;
+  return { found, unread };
 }
 
 /** The same of one session; undefined if it has no log. */
-export function summarizeLog(layout: Layout, folder: string, id: string): Listed | undefined {
+export function summarizeLog(layout: Layout, folder: string, id: string): Listed | "unread" | undefined {
   return summarizeFile(layout, layout.log(folder, id));
 }
 
-/** A log that cannot be read is not listed; opening it by its id says why. */
-function summarizeFile(layout: Layout, path: string): Listed | undefined {
+/**
+ * A log that is damaged, or is none, is not listed; opening it by its id says why. One that the system did not let us read, which
+ * the next time it may, is not forgotten: "unread". Throws if nothing can be read because no descriptor is free.
+ */
+function summarizeFile(layout: Layout, path: string): Listed | "unread" | undefined {
   let fd: number | undefined;
   try {
     fd = openPrivate(path, constants.O_RDONLY);
     return readNow(fd, summarize(layout, fstatSync(fd).size));
-  } catch {
-    return undefined;
+  } catch (error) {
+    const code = isAixgoError(error) ? undefined : codeOf(error);
+    if (code === "EMFILE" || code === "ENFILE") throw error;
+    return code === undefined || code === "ENOENT" ? undefined : "unread";
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

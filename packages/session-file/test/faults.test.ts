@@ -116,6 +116,81 @@ it("a sync that fails has an unknown outcome, and the descriptor is not used aga
   expect(await backend.append(writer.ref, { expect: at, lines })).toMatchObject({ conflict: { seq: 2 } });
 });
 
+describe("after a sync that failed", () => {
+  /** What the disk was asked to do with the log: writes with their place, and syncs. */
+  function watched(): string[] {
+    const seen: string[] = [];
+    fault("writeSync", ".jsonl", (...args) => {
+      seen.push(`write ${String(args[4])}+${String(args[3])}`);
+      return (original.writeSync as (...args: unknown[]) => number)(...args);
+    });
+    fault("fdatasync", ".jsonl", (...args) => {
+      seen.push("sync");
+      (original.fdatasync as (...args: unknown[]) => void)(...args);
+    });
+    return seen;
+  }
+
+  async function failed(): Promise<{ writer: LineWriter; again: Parameters<SessionBackend["append"]>[1]; place: string }> {
+    const writer = await createWith(backend, 1, { sync: true });
+    const at = writer.position;
+    const end = sizeOf(writer);
+    const line = LineWriter.after(writer.ref, at).message("perhaps", { op: "u:op", sync: at.seq });
+    const again = { expect: at, lines: [line] };
+    fault("fdatasync", ".jsonl", failsLater("EIO"));
+    await expect(backend.append(writer.ref, again)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    return { writer, again, place: `write ${end}+${line.length + 1}` };
+  }
+
+  it("the same append is not answered before its bytes are written again and synced", async () => {
+    const { writer, again, place } = await failed();
+    // A disk that goes on failing: the lines can be read, but nobody may be told that they are durable.
+    await expect(backend.append(writer.ref, again)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    const seen = watched();
+    expect(await backend.append(writer.ref, again)).toMatchObject({ conflict: { seq: 2 } });
+    expect(seen).toEqual([place, "sync"]);
+    expect(await backend.append(writer.ref, again)).toMatchObject({ conflict: { seq: 2 } });
+    expect(seen, "once is enough").toHaveLength(2);
+  });
+
+  it("its op is not found before the same", async () => {
+    const { writer, place } = await failed();
+    await expect(backend.find(writer.ref, { op: "u:op" })).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    const seen = watched();
+    expect(await backend.find(writer.ref, { op: "u:op" })).toBe(2);
+    expect(seen).toEqual([place, "sync"]);
+  });
+
+  it("the next append writes the doubtful bytes again before its own", async () => {
+    const { writer, place } = await failed();
+    const next = LineWriter.after(writer.ref, await backend.head(writer.ref.id));
+    const seen = watched();
+    await append(backend, next, "next", { sync: 1 });
+    expect(seen).toMatchObject([place, expect.stringMatching(/^write /), "sync"]);
+    expect((await readAll(backend, writer.ref)).map(({ seq }) => seq)).toEqual([0, 1, 2, 3]);
+  });
+});
+
+it("an op whose writer was killed before its sync is made durable by who finds it", async () => {
+  const writer = await createWith(backend, 1, { sync: true });
+  const killed = open(store, { durability: "os" });
+  await append(killed, writer, "not synced", { op: "u:op", sync: 1 });
+  await killed.close();
+  const fresh = open(store, { durability: "disk" });
+  let syncs = 0;
+  fault("fdatasync", ".jsonl", (...args) => {
+    syncs++;
+    (original.fdatasync as (...args: unknown[]) => void)(...args);
+  });
+  expect(await fresh.find(writer.ref, { op: "u:none" })).toBeUndefined();
+  expect(syncs).toBe(0);
+  expect(await fresh.find(writer.ref, { op: "u:op" })).toBe(2);
+  expect(syncs).toBe(1);
+  expect(await fresh.find(writer.ref, { op: "u:op" })).toBe(2);
+  expect(syncs, "once is enough").toBe(1);
+  await fresh.close();
+});
+
 it("a lease record that cannot be written takes the lines back with it", async () => {
   const writer = await createWith(backend, 1);
   const size = sizeOf(writer);
@@ -226,3 +301,36 @@ function linkOf(fd: string): string {
     return "";
   }
 }
+
+describe("list, when the catalog is rebuilt", () => {
+  async function rebuilt(): Promise<{ readable: LineWriter; unreadable: LineWriter }> {
+    const readable = await createWith(backend, 1);
+    const unreadable = await createWith(backend, 1);
+    await backend.close();
+    rmSync(join(store, ".aixgo", "catalog"), { recursive: true });
+    backend = open(store, { durability: "disk" });
+    return { readable, unreadable };
+  }
+  const listed = async (at: SessionBackend): Promise<string[]> => (await at.list({ order: "id" })).items.map(({ id }) => id);
+
+  it("leaves a log out that cannot be read, and names it as soon as it can be, to every process", async () => {
+    const { readable, unreadable } = await rebuilt();
+    fault("openSync", `${unreadable.ref.id}.jsonl`, fails("EIO"));
+    expect(await listed(backend)).toEqual([readable.ref.id]);
+    mend();
+    const other = open(store);
+    for (const at of [backend, other]) expect(await listed(at)).toEqual([readable.ref.id, unreadable.ref.id].toSorted());
+    await other.close();
+  });
+
+  it("fails if there is no descriptor to read with, and then goes on", async () => {
+    const { readable, unreadable } = await rebuilt();
+    fault("openSync", ".jsonl", fails("EMFILE"));
+    await expect(listed(backend)).rejects.toMatchObject({
+      code: "BACKEND_UNAVAILABLE",
+      message: expect.stringContaining("EMFILE") as string,
+    });
+    mend();
+    expect(await listed(backend)).toEqual([readable.ref.id, unreadable.ref.id].toSorted());
+  });
+});
