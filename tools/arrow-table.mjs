@@ -24,6 +24,8 @@ const ARROWS = Object.freeze({
   bench: ["*"],
   "tools/simulator": ["@aixgo/core", "@aixgo/session", "@aixgo/session/backend"],
   tools: [],
+  // Not a part of the tools: it takes our packages to pieces.
+  "tools/faults": ["*"],
 });
 
 /** What the code of a folder may import, or undefined if the table does not know it. @param {string} folder @returns {readonly string[] | undefined} */

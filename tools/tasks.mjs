@@ -5,7 +5,12 @@ import { setUp, SetupError } from "./setup.mjs";
 import { ROOT, taskEnvironment } from "./workspace.mjs";
 
 /** Tasks, and the script that each runs once all is built. `build` needs none. @type {Record<string, string | undefined>} */
-const TASKS = { build: undefined, bench: "bench/dist/main.js", "demo:crash": "apps/crash-demo/dist/main.js" };
+const TASKS = {
+  build: undefined,
+  bench: "bench/dist/main.js",
+  "demo:crash": "apps/crash-demo/dist/main.js",
+  "test:faults": "tools/faults/dist/main.js",
+};
 
 /** @param {readonly string[]} args task, then its arguments */
 export async function run([task, ...args]) {

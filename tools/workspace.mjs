@@ -20,7 +20,7 @@ export function projects(root = ROOT) {
       .filter((entry) => entry.isDirectory())
       .map((entry) => `${parent}/${entry.name}`);
   });
-  return [...folders.sort(), "bench", "tools", "tools/simulator"].flatMap((folder) => {
+  return [...folders.sort(), "bench", "tools", "tools/faults", "tools/simulator"].flatMap((folder) => {
     const file = join(root, folder, "package.json");
     if (!existsSync(file)) return [];
     const manifest = JSON.parse(readFileSync(file, "utf8"));
