@@ -71,7 +71,12 @@ async function enterTurn(
     if (ifBusy === "reject") throw busy(id);
     if (ifBusy === "interrupt") open.running?.cancel("interrupted", "");
   }
-  await open.turns.enter({ maxQueued: options.maxQueued, timeoutMs: queueTimeoutMs, ...(signal === undefined ? undefined : { signal }) });
+  await open.turns.enter({
+    maxQueued: options.maxQueued,
+    timeoutMs: queueTimeoutMs,
+    interrupts: ifBusy === "interrupt",
+    ...(signal === undefined ? undefined : { signal }),
+  });
   let isStored = wanted.outgoing.length === 0;
   try {
     for (let pause = POLL_MS.first; ;) {

@@ -1,6 +1,7 @@
 import { AixgoError } from "@aixgo/core";
 
 interface Waiting {
+  readonly interrupts: boolean;
   enter(): void;
   leave(error: unknown): void;
 }
@@ -23,8 +24,18 @@ export class TurnQueue {
     return this.#isTaken;
   }
 
+  /** Somebody waits who interrupts what runs: also a turn that was only being opened when they came. */
+  get isInterrupted(): boolean {
+    return this.#waiting.some(({ interrupts }) => interrupts);
+  }
+
   /** Resolves when it is the caller's turn; the caller calls `leave` in the end. Throws `SESSION_BUSY` or `CANCELLED`. */
-  enter(options: { readonly maxQueued: number; readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<void> {
+  enter(options: {
+    readonly maxQueued: number;
+    readonly timeoutMs: number;
+    readonly interrupts: boolean;
+    readonly signal?: AbortSignal;
+  }): Promise<void> {
     if (!this.#isTaken) {
       this.#isTaken = true;
       return Promise.resolve();
@@ -43,6 +54,7 @@ export class TurnQueue {
         options.signal?.removeEventListener("abort", aborted);
       };
       const waiting: Waiting = {
+        interrupts: options.interrupts,
         enter: () => {
           settle();
           resolve();

@@ -86,6 +86,7 @@ export async function startTurn(open: OpenSession, session: Session, head: Head,
     },
   });
   open.running = turn;
+  if (open.turns.isInterrupted) turn.cancel("interrupted", "");
   return turn;
 }
 

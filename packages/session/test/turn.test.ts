@@ -464,6 +464,22 @@ describe("cancel and interrupt", () => {
     expect(await a.cancelTurn(id)).toBe(false);
   });
 
+  it("a new message may interrupt a turn that is only being opened, and those that wait before it", async () => {
+    const { s } = await start();
+    const untilStopped = (turn: OpenTurn): Promise<never> =>
+      new Promise((_, reject) => {
+        const stopped = (): void => reject(turn.signal.reason as Error);
+        if (turn.signal.aborted) stopped();
+        else turn.signal.addEventListener("abort", stopped, { once: true });
+      });
+    const before = [s.turn("one", untilStopped), s.turn("two", untilStopped)].map((each) =>
+      expect(each).rejects.toThrow(withCode("CANCELLED")),
+    );
+    expect((await s.turn("three", async () => "done", { ifBusy: "interrupt" })).text).toBe("done");
+    await Promise.all(before);
+    expect(await turnsOf(s)).toEqual(["start 1", "end 1 interrupted", "start 1", "end 1 interrupted", "start 1", "end 1 completed"]);
+  });
+
   it("a new message may interrupt the running turn, here or elsewhere", async () => {
     const { a, s, t } = await start({ leaseMs: 150 });
     for (const [index, other] of [s, t].entries()) {

@@ -1,5 +1,5 @@
 import { type Agent, defineAgent, type Message, type Part, textOf } from "@aixgo/core";
-import type { Report } from "./witness.ts";
+import type { Ledger } from "./ledger.ts";
 import type { World } from "./world.ts";
 
 export const AGENT = "worker";
@@ -12,10 +12,13 @@ export interface Job {
   /** Attempts that fail before one succeeds. */
   readonly failures: number;
   readonly thinkMs: number;
+  /** Questions to somebody, all asked at once. */
+  readonly asks: number;
 }
 
 /** Works through its tools, stores each step, and looks at all it is given. */
-export function createWorker(world: World, report: Report): Agent {
+export function createWorker(world: World, ledger: Ledger): Agent {
+  const { report } = ledger;
   return defineAgent({
     name: AGENT,
     async execute(input, context) {
@@ -24,6 +27,11 @@ export function createWorker(world: World, report: Report): Agent {
       const history = await context.history();
       for (const problem of problemsOf([...history, ...steps])) report(`an agent was given a history in which ${problem}`);
       if (history.some(({ id }) => id === input.id)) report(`turn ${job.key} was given its own input as history`);
+      if (job.asks > 0) {
+        const ids = Array.from({ length: job.asks }, (_, index) => `${job.key}?${index}`);
+        const answers = await Promise.all(ids.map((requestId) => context.suspend({ requestId, reason: "may I?" })));
+        for (const [index, answer] of answers.entries()) ledger.heard(ids[index] as string, JSON.stringify(answer));
+      }
       const finished = new Set(steps.flatMap(({ parts }) => parts.filter(isGoodResult).map(({ toolCallId }) => callOf(toolCallId))));
       const attempt = context.session?.attempt ?? 1;
       for (let tool = 0; tool < job.tools; tool += 1) {

@@ -35,7 +35,7 @@ export const BREAKS: Readonly<Record<string, Break>> = {
     what: "a lease is taken although another is live",
     patches: [
       { file: "memory-backend.js", from: "(isLive(log.lease) || acquire.fence", to: "(acquire.fence" },
-      { file: "open-turn.js", from: "|| isLive(current)", to: "" },
+      { file: "turn-start.js", from: "|| isLive(current)", to: "" },
       { file: "open-turn.js", from: "if (isLive(head)) {", to: "if (false) {" },
     ],
     caughtBy: /was taken while another was live/,
@@ -58,15 +58,12 @@ export const BREAKS: Readonly<Record<string, Break>> = {
   },
   "key-not-searched": {
     what: "a turn that was completed is run again for the same key",
-    patches: [
-      { file: "open-turn.js", from: "if (answered !== undefined) {", to: "if (false) {" },
-      { file: "open-turn.js", from: "if (known !== undefined)", to: "if (false)" },
-    ],
+    patches: [{ file: "new-turn.js", from: 'if (status === "completed")', to: "if (false)" }],
     caughtBy: /was completed \d+ times|answered in \d+ different ways/,
   },
   "dead-turn-left-open": {
     what: "the next opener does not write the end of a turn whose process died",
-    patches: [{ file: "open-turn.js", from: "drafts.push(endOfDead(dead, lease.fence));", to: ";" }],
+    patches: [{ file: "turn-start.js", from: "drafts.push(endOfDead(last, lease.fence));", to: ";" }],
     caughtBy: /starts while turn \d+ has no end|is not open/,
   },
   "open-calls-shown": {
@@ -94,5 +91,13 @@ export const BREAKS: Readonly<Record<string, Break>> = {
       },
     ],
     caughtBy: /a reader saw version/,
+  },
+  "decision-not-searched": {
+    what: "the node that writes an answer does not look whether the question is still open",
+    patches: [
+      { file: "resumed-turn.js", from: "if (current.hash !== head.hash)\n                        throw new Moved();", to: ";" },
+      { file: "turn-start.js", from: "current.hash !== head.hash || current.fence !== head.fence || ", to: "" },
+    ],
+    caughtBy: /was answered in \d+ ways|was decided \d+ times|after fence|was taken with fence/,
   },
 };

@@ -1,4 +1,4 @@
-import { isAixgoError } from "@aixgo/core";
+import { isAixgoError, type Reply } from "@aixgo/core";
 import type { Job } from "./agent.ts";
 import { AGENT } from "./agent.ts";
 import type { Cluster, Node } from "./cluster.ts";
@@ -16,6 +16,7 @@ const EXPECTED = new Set([
   "AGENT_FAILED",
   "VERSION_CONFLICT",
   "TURN_ENDED",
+  "TURN_SUSPENDED",
 ]);
 const GONE = new Set(["SESSION_DELETED", "SESSION_NOT_FOUND"]);
 const ATTEMPTS = 6;
@@ -45,7 +46,11 @@ export function createClient(
       const code = isAixgoError(error) ? error.code : undefined;
       world.say(`${name}: ${what} failed: ${code ?? String(error)}`);
       const isExpected =
-        error instanceof ConnectionLost || (code !== undefined && (EXPECTED.has(code) || (GONE.has(code) && ledger.deleted.has(session))));
+        error instanceof ConnectionLost ||
+        (code !== undefined &&
+          (EXPECTED.has(code) ||
+            (code === "ENTRY_NOT_FOUND" && what.startsWith("answer")) ||
+            (GONE.has(code) && ledger.deleted.has(session))));
       if (!isExpected)
         ledger.report(
           `${what} failed with ${code === undefined ? String((error as Error).stack) : `${code}: ${(error as Error).message}`}`,
@@ -79,20 +84,45 @@ export function createClient(
 
   async function turn(session: string): Promise<void> {
     const key = `${name}.${(count += 1)}`;
-    const job: Job = { key, tools: work.between(0, 2), failures: work.chance(0.2) ? 1 : 0, thinkMs: work.pick([5, 60, 400]) };
+    const job: Job = {
+      key,
+      tools: work.between(0, 2),
+      failures: work.chance(0.2) ? 1 : 0,
+      thinkMs: work.pick([5, 60, 400]),
+      asks: work.pick([0, 0, 1, 2]),
+    };
     const input = JSON.stringify(job);
     const record: TurnRecord = { session, key, input, answers: new Set() };
     ledger.turns.set(key, record);
-    const options = { turnKey: key, ifBusy: work.pick(["queue", "queue", "reject", "interrupt"] as const) };
+    const options = {
+      turnKey: key,
+      ifBusy: work.pick(["queue", "queue", "reject", "interrupt"] as const),
+      ifSuspended: work.pick(["reject", "decline"] as const),
+    };
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const reply = await ask(`turn ${key}`, session, ({ runtime }) => runtime.callWithSession(AGENT, input, session, options));
-      if (reply === undefined) continue;
+      const asked = await ask(`turn ${key}`, session, ({ runtime }) => runtime.callWithSession(AGENT, input, session, options));
+      const reply = asked?.turn?.status === "suspended" ? await answer(session, asked) : asked;
+      if (reply?.turn?.status !== "completed") continue;
       record.answers.add(reply.message.id);
       if (reply.text !== `answer to ${key}`) ledger.report(`turn ${key} was answered with ${JSON.stringify(reply.text)}`);
       if (reply.turn !== undefined && !reply.turn.replayed) ledger.sawVersion(session, reply.turn.version);
       // Who asks again is told the same.
       if (work.chance(0.7)) return;
     }
+  }
+
+  /** Answers what a turn asks, some of it more than once and differently: the first answer counts. */
+  async function answer(session: string, asked: Reply): Promise<Reply | undefined> {
+    let reply: Reply | undefined;
+    for (const { requestId } of asked.turn?.requests ?? []) {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+        const decision = `${name} says ${attempt}`;
+        const told = await ask(`answer ${requestId}`, session, ({ runtime }) => runtime.resume(session, requestId, decision));
+        reply = told ?? reply;
+        if (told !== undefined && work.chance(0.7)) break;
+      }
+    }
+    return reply;
   }
 
   async function checkpoint(session: string): Promise<void> {

@@ -3,8 +3,8 @@ import { createSessionManager, type SessionManager } from "@aixgo/session";
 import type { SessionBackend } from "@aixgo/session/backend";
 import { createWorker } from "./agent.ts";
 import { ConnectionLost, Host, onHost } from "./host.ts";
+import type { Ledger } from "./ledger.ts";
 import { remoteStore, type Weather } from "./network.ts";
-import type { Report } from "./witness.ts";
 import type { World } from "./world.ts";
 
 export const LEASE_MS = 300;
@@ -21,16 +21,16 @@ export interface Node {
 export class Cluster {
   readonly #world: World;
   readonly #store: SessionBackend;
-  readonly #report: Report;
+  readonly #ledger: Ledger;
   readonly #nodes: (Node | undefined)[] = [];
   #lives = 0;
   readonly weather: Weather;
 
-  constructor(world: World, store: SessionBackend, weather: Weather, report: Report) {
+  constructor(world: World, store: SessionBackend, weather: Weather, ledger: Ledger) {
     this.#world = world;
     this.#store = store;
     this.weather = weather;
-    this.#report = report;
+    this.#ledger = ledger;
   }
 
   get size(): number {
@@ -53,7 +53,7 @@ export class Cluster {
         queueTimeoutMs: 3_000,
       });
       const runtime = createRuntime(withSessionManager(manager));
-      runtime.register(createWorker(this.#world, this.#report));
+      runtime.register(createWorker(this.#world, this.#ledger));
       await runtime.start();
       this.#world.say(`${name} is up (life ${life})`);
       return { host, manager, runtime };

@@ -27,9 +27,18 @@ export class Ledger {
   /** Checkpoints that clients were told of, by session. */
   readonly checkpoints: Map<string, string[]> = new Map();
 
+  /** What agents were told for each question. */
+  readonly decisions: Map<string, Set<string>> = new Map();
+
   readonly report: (violation: string) => void = (violation) => {
     this.violations.push(violation);
   };
+
+  heard(requestId: string, decision: string): void {
+    const known = this.decisions.get(requestId) ?? new Set();
+    this.decisions.set(requestId, known.add(decision));
+    if (known.size > 1) this.report(`question ${requestId} was answered in ${known.size} ways`);
+  }
 
   sawVersion(session: string, version: number): void {
     this.versions.set(session, Math.max(this.versions.get(session) ?? 0, version));

@@ -52,7 +52,7 @@ async function story(world: World, ledger: Ledger): Promise<void> {
     lateRate: isRough ? faults.next() * 0.08 : 0,
     cut: new Set<string>(),
   };
-  const cluster = new Cluster(world, store, weather, ledger.report);
+  const cluster = new Cluster(world, store, weather, ledger);
   await cluster.start(faults.between(2, 3));
 
   const calm = await cluster.boot("creator").then(async (node) => {
@@ -123,8 +123,8 @@ async function settle(world: World, { host, manager, runtime }: Node, ledger: Le
   return onHost(host, async () => {
     try {
       const handle = await manager.get(session);
-      const job: Job = { key: `last.${world.events}`, tools: 1, failures: 0, thinkMs: 1 };
-      const reply = await runtime.callWithSession(AGENT, JSON.stringify(job), session, { turnKey: job.key });
+      const job: Job = { key: `last.${world.events}`, tools: 1, failures: 0, thinkMs: 1, asks: 0 };
+      const reply = await runtime.callWithSession(AGENT, JSON.stringify(job), session, { turnKey: job.key, ifSuspended: "decline" });
       if (reply.text !== `answer to ${job.key}`) ledger.report("the last turn was answered wrongly");
       const entries: Entry[] = [];
       for await (const entry of handle.entries()) entries.push(entry);

@@ -28,21 +28,31 @@ export function judge({ session, entries, messages, verification }: Remains, led
 function judgeTurns(entries: readonly Entry[], report: (violation: string) => void): void {
   let fence = 0;
   let open: { readonly seq: number; readonly fence: number } | undefined;
+  const suspended = new Set<number>();
   for (const entry of entries) {
     if (entry.fence !== undefined && entry.fence < fence) report(`entry ${entry.seq} has fence ${entry.fence} after fence ${fence}`);
     fence = Math.max(fence, entry.fence ?? 0);
-    if (entry.type === "turn") {
-      const { phase } = entry.data as unknown as TurnData;
-      if (phase === "start") {
-        if (open !== undefined) report(`turn ${entry.seq} starts while turn ${open.seq} has no end`);
-        open = { seq: entry.turn ?? entry.seq, fence: entry.fence ?? 0 };
-      } else {
-        if (open === undefined || entry.turn !== open.seq) report(`entry ${entry.seq} ends turn ${entry.turn}, which is not open`);
-        open = undefined;
-      }
-    } else if (entry.turn !== undefined && (entry.turn !== open?.seq || entry.fence !== open.fence)) {
-      report(`entry ${entry.seq} (${entry.type}) belongs to turn ${entry.turn}, fence ${entry.fence}, which is not the open one`);
+    const { turn, seq } = entry;
+    // Of a turn that waits, an answer, a denied call or the end may be written while no other turn is open.
+    const waits = turn !== undefined && open === undefined && suspended.has(turn);
+    if (entry.type !== "turn") {
+      if (turn !== undefined && !waits && (turn !== open?.seq || entry.fence !== open.fence))
+        report(`entry ${seq} (${entry.type}) belongs to turn ${turn}, fence ${entry.fence}, which is not the open one`);
+      continue;
     }
+    const { phase } = entry.data as unknown as TurnData;
+    if (phase === "start") {
+      if (open !== undefined) report(`turn ${seq} starts while turn ${open.seq} has no end`);
+      open = { seq: turn ?? seq, fence: entry.fence ?? 0 };
+      continue;
+    }
+    if (phase === "decide") {
+      if (!waits) report(`entry ${seq} answers turn ${turn}, which does not wait`);
+      continue;
+    }
+    if (!waits && turn !== open?.seq) report(`entry ${seq} ends turn ${turn}, which is not open`);
+    if (phase === "suspend" && turn !== undefined) suspended.add(turn);
+    open = undefined;
   }
 }
 
@@ -77,6 +87,11 @@ function judgeKeys(session: string, entries: readonly Entry[], ledger: Ledger, r
     if (answers.size > 1) report(`turn ${key} was answered in ${answers.size} different ways`);
     if (answers.size > 0 && ends.length === 0) report(`turn ${key} was answered, and the log has no end of it`);
     for (const id of answers) if (!ids.has(id)) report(`the answer of turn ${key} is lost`);
+    const decided = entries.filter((entry) => {
+      const { phase, requestId } = entry.data as unknown as TurnData;
+      return entry.type === "turn" && phase === "decide" && requestId?.startsWith(`${key}?0`) === true;
+    });
+    if (decided.length > 1 + restores) report(`question ${key}?0 was decided ${decided.length} times`);
     const inputs = texts.filter((text) => text === input).length;
     if (inputs > 1 + restores) report(`the input of turn ${key} stands ${inputs} times`);
   }

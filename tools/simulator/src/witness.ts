@@ -28,8 +28,10 @@ export function witnessed(world: World, store: SessionBackend, report: Report): 
       latest.set(ref.incarnation, { fence: acquire.fence, token: acquire.token, expiresAt: world.now + acquire.ttlMs });
     }
     const holder = latest.get(ref.incarnation);
+    // What is written of a suspended turn has no lease, and may stand only where nobody has one.
+    const isFree = acquire === undefined && lease === undefined && (holder === undefined || holder.expiresAt <= world.now);
     for (const { fence, type } of lines.map((line) => envelopeOf(line)))
-      if (fence !== undefined && (fence !== holder?.fence || (acquire ?? lease)?.token !== holder.token))
+      if (fence !== undefined && (fence !== holder?.fence || !(isFree || (acquire ?? lease)?.token === holder.token)))
         report(`a ${type} entry with fence ${fence} was written after fence ${holder?.fence ?? 0} had been given out`);
     if (request.release === true) latest.set(ref.incarnation, { ...(holder as Seen), expiresAt: 0 });
   };
