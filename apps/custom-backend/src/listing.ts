@@ -1,5 +1,5 @@
 import type { Head, Page, SessionInfo, SessionQuery } from "@aixgo/session/backend";
-import { checkQuery, type Place } from "./list-query.ts";
+import { rowQuery, type Place } from "./list-query.ts";
 import type { Store } from "./store.ts";
 
 /** Rows that are read at once while metadata that is not indexed is looked through. */
@@ -7,7 +7,7 @@ const SCAN_ROWS = 200;
 
 /** One page. A filter never makes it short: rows are read on until it is full. Throws `INVALID_OPTION`. */
 export async function listSessions(store: Store, query: SessionQuery, indexedMetadata: readonly string[]): Promise<Page<SessionInfo>> {
-  const { limit, after, rowsAfter, matches, cursor } = checkQuery(query, indexedMetadata);
+  const { limit, after, rowsAfter, matches, cursor } = rowQuery(query, indexedMetadata);
   // One row more than the page has tells whether there is another page.
   const count = matches === undefined ? limit + 1 : SCAN_ROWS;
   const items: SessionInfo[] = [];
@@ -19,7 +19,7 @@ export async function listSessions(store: Store, query: SessionQuery, indexedMet
       connection.all(`SELECT id, updated_ms, head FROM sessions ${sql} LIMIT ?`, ...values, count),
     );
     for (const [id, updatedMs, head] of rows) {
-      place = { id: id as string, updatedMs: updatedMs as number };
+      place = { id: id as string, rank: updatedMs as number };
       const { info } = JSON.parse(head as string) as Head;
       if (matches?.(info) === false) continue;
       if (items.length === limit && last !== undefined) return { items, nextCursor: cursor(last) };

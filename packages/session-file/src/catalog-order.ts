@@ -1,5 +1,7 @@
 import type { SessionInfo } from "@aixgo/session/backend";
-import type { After } from "./list-query.ts";
+
+/** The place of a session in both orders. */
+export type After = Pick<SessionInfo, "id" | "updatedAt">;
 
 /** What the catalog knows of one session. Immutable: a change makes a new one. */
 export interface Listed {

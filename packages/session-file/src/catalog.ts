@@ -1,11 +1,10 @@
 import { readdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
 import { freezeJson } from "@aixgo/security";
-import type { Head, Page, Ref, SessionInfo, SessionQuery } from "@aixgo/session/backend";
+import { type Head, listQuery, type Page, type Ref, type SessionInfo, type SessionQuery } from "@aixgo/session/backend";
 import { CatalogOrder, type Listed } from "./catalog-order.ts";
 import { Draft, removeFile } from "./durable.ts";
 import type { Layout } from "./layout.ts";
-import { checkQuery } from "./list-query.ts";
 import { readSmallFile } from "./record.ts";
 import { shortDigest } from "./scan.ts";
 import type { Stripes } from "./stripes.ts";
@@ -203,12 +202,16 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
     },
     remove: ({ id, incarnation }) => note(lineOf(["d", incarnation, id])),
     async list(query) {
-      const checked = checkQuery(query, indexedMetadata);
+      const checked = listQuery(query, { indexedMetadata }, "text");
       const whole = await current();
       const items: SessionInfo[] = [];
-      for (const { info } of whole.from(checked.order, checked.after)) {
+      const after = checked.after === undefined ? undefined : { id: checked.after.id, updatedAt: checked.after.rank };
+      for (const { info } of whole.from(checked.order, after)) {
         if (!checked.matches(info)) continue;
-        if (items.length === checked.limit) return { items, nextCursor: checked.cursor(items.at(-1) as SessionInfo) };
+        if (items.length === checked.limit) {
+          const { id, updatedAt } = items.at(-1) as SessionInfo;
+          return { items, nextCursor: checked.cursor({ id, rank: updatedAt }) };
+        }
         items.push(freezeJson(info as never) as SessionInfo);
       }
       return { items };

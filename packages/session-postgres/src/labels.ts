@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Json } from "@aixgo/core";
-import type { SessionInfo } from "@aixgo/session/backend";
+import { canonicalJson, type SessionInfo } from "@aixgo/session/backend";
 
 /** Half of a SHA-256: enough that no two members ever have the same label. */
 const LABEL_BYTES = 16;
@@ -15,16 +15,7 @@ export function labelsOf(metadata: SessionInfo["metadata"]): readonly Uint8Array
 
 export function labelOf(key: string, value: Json): Uint8Array {
   return createHash("sha256")
-    .update(canonical([key, value]))
+    .update(canonicalJson([key, value]))
     .digest()
     .subarray(0, LABEL_BYTES);
-}
-
-/** A text that is the same for equal values: members in one order. */
-export function canonical(value: Json): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    inner !== null && typeof inner === "object" && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : inner,
-  );
 }

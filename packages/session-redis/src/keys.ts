@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Json } from "@aixgo/core";
 import { isWellFormed } from "@aixgo/security";
-import type { SessionInfo } from "@aixgo/session/backend";
+import { canonicalJson, type SessionInfo } from "@aixgo/session/backend";
 
 /** Longer texts stand in a key by their digest. */
 const MAX_READABLE = 200;
@@ -72,23 +72,14 @@ export function createKeys(prefix: string, indexedMetadata: readonly string[]): 
     tenant: (id) => scope(`tenant:${readable(id)}`, (info) => info.tenantId === id),
     user: (id) => scope(`user:${readable(id)}`, (info) => info.userId === id),
     metadata: (key, value) => {
-      const text = canonical(value);
+      const text = canonicalJson(value);
       return scope(
         `metadata:${readable(key)}:${digest(text)}`,
-        ({ metadata }) => Object.hasOwn(metadata, key) && canonical(metadata[key] as Json) === text,
+        ({ metadata }) => Object.hasOwn(metadata, key) && canonicalJson(metadata[key] as Json) === text,
       );
     },
   };
   return keys;
-}
-
-/** JSON with the members of objects in one order, so that equal values have equal texts. */
-export function canonical(value: Json): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    inner !== null && typeof inner === "object" && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }
 
 /** No braces, no spaces: the text can stand in a hash tag, and an operator can read it. */
@@ -97,7 +88,7 @@ function readable(text: string): string {
   return safe !== undefined && safe.length <= MAX_READABLE ? safe : `~${digest(text)}`;
 }
 
-export function digest(text: string): string {
+function digest(text: string): string {
   return createHash("sha256")
     .update(isWellFormed(text) ? text : JSON.stringify(text))
     .digest("base64url");

@@ -1,12 +1,14 @@
-import type { Page, SessionInfo, SessionQuery } from "@aixgo/session/backend";
+import { type ListPlace, type ListQuery, listQuery, type Page, type SessionInfo, type SessionQuery } from "@aixgo/session/backend";
 import { type Catalog, peekAll, scoreOf } from "./catalog.ts";
 import type { Scope } from "./keys.ts";
-import { type CheckedQuery, checkQuery, type Place } from "./list-query.ts";
 import { TOMBSTONE, unpackHead } from "./packed-head.ts";
 import { scripts } from "./scripts.ts";
 import type { Store } from "./store.ts";
 
 const OPERATION = "list sessions";
+/** Where a walk stands: behind this session. The rank is its score in the set, in milliseconds; zero in the order of ids. */
+type Place = ListPlace<number>;
+type CheckedQuery = ListQuery<number>;
 /** Ids that are looked at together. */
 const LEAST_STEP = 16;
 const MOST_STEP = 256;
@@ -23,7 +25,7 @@ interface Listed {
 /** Walks the smallest set that holds all that is asked for, and believes the heads, not the set. */
 export async function list(store: Store, catalog: Catalog, query: SessionQuery): Promise<Page<SessionInfo>> {
   store.open(OPERATION);
-  const checked = checkQuery(query, store.options.indexedMetadata);
+  const checked = listQuery(query, store.options, "number");
   const scope = await narrowest(store, checked);
   const found: Listed[] = [];
   let place = checked.after;
@@ -52,9 +54,7 @@ export async function list(store: Store, catalog: Catalog, query: SessionQuery):
 
   /** What is shown late goes where it belongs now. Not before it is shown: there the pages have passed already. */
   async function advance(items: readonly Listed[]): Promise<void> {
-    await Promise.all(
-      items.flatMap(({ place: { id, score }, due }) => (due === undefined ? [] : [catalog.rescore(scope, id, score, due)])),
-    );
+    await Promise.all(items.flatMap(({ place: { id, rank }, due }) => (due === undefined ? [] : [catalog.rescore(scope, id, rank, due)])));
   }
 }
 
@@ -75,7 +75,7 @@ async function look(
   const repairs: Promise<void>[] = [];
   let mended = false;
   for (const [i, place] of members.entries()) {
-    const { id, score } = place;
+    const { id, rank: score } = place;
     const packed = heads[i];
     if (packed === undefined || packed.toString("latin1", 0, 1) === TOMBSTONE) {
       // Expired, deleted, or never finished.
@@ -118,15 +118,16 @@ async function walk(
       keys: [scope.ids],
       args: [place?.id ?? "", String(step)],
     })) as readonly Buffer[];
-    return reply.map((id) => ({ id: String(id), score: 0 }));
+    return reply.map((id) => ({ id: String(id), rank: 0 }));
   }
-  const args = [place === undefined ? "" : String(place.score), place?.id ?? "", text(updatedAfter), text(updatedBefore), String(step)];
+  const args = [place === undefined ? "" : String(place.rank), place?.id ?? "", text(updatedAfter), text(updatedBefore), String(step)];
   const reply = (await store.read({ operation: OPERATION, script: scripts.walkUpdated, keys: [scope.updated], args })) as readonly Buffer[];
-  return Array.from({ length: reply.length / 2 }, (_, i) => ({ id: String(reply[i * 2]), score: Number(String(reply[i * 2 + 1])) }));
+  return Array.from({ length: reply.length / 2 }, (_, i) => ({ id: String(reply[i * 2]), rank: Number(String(reply[i * 2 + 1])) }));
 }
 
-async function narrowest(store: Store, { agentName, tenantId, userId, metadata }: CheckedQuery): Promise<Scope> {
+async function narrowest(store: Store, { filters, metadata }: CheckedQuery): Promise<Scope> {
   const { keys, options } = store;
+  const { agentName, tenantId, userId } = filters;
   const scopes = [
     ...(agentName === undefined ? [] : [keys.agent(agentName)]),
     ...(tenantId === undefined ? [] : [keys.tenant(tenantId)]),

@@ -14,6 +14,7 @@ export type {
   SessionBackend,
 } from "./contract.ts";
 export { assertDigest, receiveBlob } from "./blob.ts";
+export { canonicalJson } from "./canonical-json.ts";
 export { asBuffer, claimedHash, endsWithHash, expectedHash, expectedHashIn, hashBehind, sealLine, TRAILER_BYTES } from "./chain.ts";
 export { dataOf, entryOf, envelopeOf } from "./envelope.ts";
 export { fold, HeadFold } from "./fold.ts";
@@ -21,3 +22,5 @@ export { createHints } from "./hints.ts";
 export type { Hints } from "./hints.ts";
 export type { Entry, EntryType, Envelope, HeaderData } from "./entry.ts";
 export type { Page, SessionInfo, SessionQuery } from "./info.ts";
+export { listQuery } from "./list-query.ts";
+export type { ListPlace, ListQuery } from "./list-query.ts";

@@ -51,7 +51,7 @@ export function createMemoryStore(options: { readonly now?: () => number } = {})
  */
 export function createMemoryBackend(options: MemoryBackendOptions = {}): SessionBackend {
   const { store, capabilities } = resolveOptions(options);
-  const { maxLineBytes, indexedMetadata } = capabilities;
+  const { maxLineBytes } = capabilities;
   const watching = new Set<Hints>();
   let closed = false;
 
@@ -251,7 +251,7 @@ export function createMemoryBackend(options: MemoryBackendOptions = {}): Session
       return listPage(
         Array.from(store.logs.values(), (log) => log.head.info),
         query,
-        indexedMetadata,
+        capabilities,
       );
     },
 

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { AixgoError, type Json, type Message, type MessageDraft, type MessageInput, type Role, toMessage } from "@aixgo/core";
 import { assertJson, freezeJson } from "@aixgo/security";
+import { canonicalJson } from "./canonical-json.ts";
 import type { Entry } from "./entry.ts";
 import { moveOut, type Outgoing } from "./outbox.ts";
 
@@ -62,7 +63,11 @@ export function encodeMessage(input: MessageInput, role: Role, { maxBytes, maxBl
     outgoing: outbox?.outgoing ?? NONE,
     ...(draft.id === undefined ? undefined : { id: draft.id }),
     digest: () =>
-      hash("sha256", canonical({ role: data.role, parts: data.parts, metadata: data.metadata ?? null } as unknown as Json), "base64url"),
+      hash(
+        "sha256",
+        canonicalJson({ role: data.role, parts: data.parts, metadata: data.metadata ?? null } as unknown as Json),
+        "base64url",
+      ),
   };
 }
 
@@ -104,12 +109,4 @@ export function messageOf(data: MessageData, entryId: string, timestamp: string)
   };
   if (data.metadata !== undefined) message.metadata = data.metadata;
   return freezeJson(message as unknown as Json) as unknown as Message;
-}
-
-/** JSON text with sorted members: equal values have equal texts. */
-export function canonical(value: Json): string {
-  if (value === null || typeof value !== "object") return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(",")}}`;
 }

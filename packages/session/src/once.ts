@@ -2,7 +2,8 @@ import { AixgoError, type Json, type Message } from "@aixgo/core";
 import { isWellFormed, newEntryId } from "@aixgo/security";
 import type { Entry } from "./entry.ts";
 import type { Draft, Tip } from "./line.ts";
-import { canonical, decodeMessage, type EncodedMessage, messageOf } from "./message-data.ts";
+import { canonicalJson } from "./canonical-json.ts";
+import { decodeMessage, type EncodedMessage, messageOf } from "./message-data.ts";
 import type { OpenSession } from "./open-session.ts";
 import { suspended } from "./suspension.ts";
 import { type Batch, changedByOthers, Moved } from "./writer.ts";
@@ -80,7 +81,7 @@ async function storedBy(open: OpenSession, inputs: readonly EncodedMessage[], op
   while (entries.length < of) entries.push(await log.one(first + entries.length));
   const isSame =
     of === inputs.length &&
-    entries.every((entry, index) => canonical(entry.data) === canonical((inputs[index] as EncodedMessage).data as unknown as Json));
+    entries.every((entry, index) => canonicalJson(entry.data) === canonicalJson((inputs[index] as EncodedMessage).data as unknown as Json));
   if (!isSame)
     throw new AixgoError(
       "OP_REUSED",

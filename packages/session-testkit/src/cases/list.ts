@@ -69,6 +69,27 @@ export const listCases: readonly Case[] = [
     },
   },
   {
+    id: "list/refused",
+    sentence: "`INVALID_OPTION` for a query that cannot be answered.",
+    async run({ backend }) {
+      await startSession(backend);
+      const wrong: readonly object[] = [
+        { flavour: "sweet" },
+        { order: "size" },
+        { agentName: 5 },
+        { tenantId: ["acme"] },
+        { userId: null },
+        { metadata: "topic", scan: true },
+        { metadata: { topic: undefined }, scan: true },
+        { updatedAfter: "yesterday" },
+        { updatedBefore: 5 },
+        { cursor: 5 },
+      ];
+      for (const query of wrong) await refused("INVALID_OPTION", () => backend.list(query));
+      assert.equal((await backend.list({})).items.length, 1);
+    },
+  },
+  {
     id: "list/limits",
     sentence: "`limit`: 1 to 1000, 50 by default.",
     async run({ backend }) {

@@ -35,6 +35,15 @@ async function byOffset(list: Listing, query: SessionQuery): Promise<Page<Sessio
 
 export const listMutants: readonly Mutant[] = [
   mutant(
+    "passes over what it does not know in a query",
+    "INVALID_OPTION for a query that cannot be answered",
+    ["list/refused"],
+    listing((list) => (query) => {
+      const known = ["agentName", "tenantId", "userId", "metadata", "updatedAfter", "updatedBefore", "limit", "cursor", "order", "scan"];
+      return list(Object.fromEntries(Object.entries(query).filter(([name]) => known.includes(name))));
+    }),
+  ),
+  mutant(
     "lists by id",
     "newest update first",
     ["list/newest-first", "list/pages"],
