@@ -8,7 +8,7 @@ import { labelsOf } from "./labels.ts";
 import { type PackedLines, packLines, refuseLongLine } from "./lines.ts";
 import { purgeLog } from "./loose-logs.ts";
 import { stateOf } from "./postgres-errors.ts";
-import { headOf, type Store } from "./store.ts";
+import { currentHead, headOf, incarnationChanged, type Store } from "./store.ts";
 
 /** What is gathered before it is sent: most logs are created whole, by one statement. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -47,22 +47,37 @@ export async function createSession(store: Store, request: CreateRequest): Promi
 async function create(
   store: Store,
   doing: string,
-  { ref, onKey, lines }: CreateRequest,
+  { ref, onKey, lines, blobs }: CreateRequest,
   digest: Uint8Array | undefined,
 ): Promise<Head | string> {
   const { connections, statements, lockMs } = store;
   const built = await gather(store, doing, ref, lines(ref.id));
-  const values = [startRow(ref, built, digest), onKey ?? "refuse", built.rest.bytes, lockMs];
+  const start = [startRow(ref, built, digest), onKey ?? "refuse", built.rest.bytes];
+  let from: Ref | undefined;
   try {
-    const [row] = await connections.run({ doing, effect: "write", text: statements.create, values });
+    const source = blobs?.();
+    if (source !== undefined && source.digests.size > 0) from = source.from;
+    const [text, values] =
+      source === undefined || from === undefined
+        ? [statements.create, [...start, lockMs]]
+        : [statements.createWithBlobs, [...start, columnText(from.id), columnText(from.incarnation), [...source.digests], lockMs]];
+    const [row] = await connections.run({ doing, effect: "write", text, values });
     const [outcome, what] = (row as { readonly answer: readonly [outcome: string, what: string] }).answer;
     if (outcome === "created") return headOfRow(what);
     await purgeLog(store, doing, built.log);
     return what;
   } catch (error) {
     await purgeLog(store, doing, built.log).catch(() => undefined);
+    if (from !== undefined && ownState(error) === "AX004") await originGone(store, doing, from);
     throw meaningOf(error, doing, ref.id);
   }
+}
+
+/** The session that a fork takes its attachments from was deleted or rewritten meanwhile. */
+async function originGone(store: Store, doing: string, from: Ref): Promise<never> {
+  await currentHead(store, `${doing} as a fork of session ${from.id}`, from);
+  // Made again between the two statements.
+  throw incarnationChanged(doing);
 }
 
 async function keyHolder({ connections, statements }: Store, doing: string, digest: Uint8Array): Promise<string | undefined> {
@@ -153,11 +168,15 @@ export function startRow(ref: Ref, { head, log, rest }: NewLog, digest: Uint8Arr
 
 /** What our own SQLSTATEs mean. */
 export function meaningOf(error: unknown, doing: string, id: string): unknown {
-  const { sqlstate } = stateOf((error as { cause?: unknown } | null)?.cause);
+  const sqlstate = ownState(error);
   if (sqlstate === "AX001")
     return new AixgoError("KEY_EXISTS", `${doing}: a session with this id exists already`, { details: { session: id } });
   if (sqlstate === "AX002") return new AixgoError("SESSION_DELETED", `${doing}: a session with this id has been deleted`);
   return sqlstate === "AX003" ? stagedGone(doing) : error;
+}
+
+function ownState(error: unknown): string | undefined {
+  return stateOf((error as { cause?: unknown } | null)?.cause).sqlstate;
 }
 
 function stagedGone(doing: string): AixgoError {

@@ -46,9 +46,9 @@ export function grantSql(schema: string, role: string): string {
   const to = `TO "${role}"`;
   return [
     `GRANT USAGE ON SCHEMA "${schema}" ${to}`,
-    `GRANT SELECT, INSERT, UPDATE, DELETE ON "${schema}".sessions, "${schema}".entries, "${schema}".keys, "${schema}".tombstones, "${schema}".loose_logs ${to}`,
+    `GRANT SELECT, INSERT, UPDATE, DELETE ON "${schema}".sessions, "${schema}".entries, "${schema}".keys, "${schema}".tombstones, "${schema}".loose_logs, "${schema}".blobs, "${schema}".blob_chunks, "${schema}".loose_blobs ${to}`,
     `GRANT SELECT ON "${schema}".migrations ${to}`,
-    `GRANT USAGE ON SEQUENCE "${schema}".log_ids ${to}`,
+    `GRANT USAGE ON SEQUENCE "${schema}".log_ids, "${schema}".blob_ids ${to}`,
     `GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA "${schema}" ${to}`,
     "",
   ].join(";\n");

@@ -1,5 +1,6 @@
 import { AixgoError } from "@aixgo/core";
 import type { Capabilities } from "@aixgo/session/backend";
+import type { ListenOptions } from "./listener.ts";
 import type { PostgresPool } from "./pool.ts";
 
 interface CommonOptions {
@@ -13,6 +14,14 @@ interface CommonOptions {
   readonly indexedMetadata?: readonly string[];
   /** Longest line, in bytes. 256 KiB to 64 MiB. @default 16 MiB */
   readonly maxLineBytes?: number;
+  /** Longest attachment, in bytes. 1 MiB to 1 GiB. @default 64 MiB */
+  readonly maxBlobBytes?: number;
+  /**
+   * Hints at once instead of by time, for followers of sessions: this node listens on a direct connection of its own, opened when
+   * something is first followed, and tells the other nodes what it has changed. To be given to all nodes.
+   * @default undefined: sessions that are followed are looked at by time
+   */
+  readonly listen?: ListenOptions;
   /** What an acknowledged append survives on this server: `disk` refuses a server that runs with `fsync = off`. @default "disk" */
   readonly durability?: "memory" | "os" | "disk";
 }
@@ -40,15 +49,17 @@ export interface ResolvedOptions {
   readonly schema: string;
   readonly migrate: boolean;
   readonly commandTimeoutMs: number;
-  readonly capabilities: Capabilities;
+  readonly listen: ListenOptions | undefined;
+  readonly capabilities: Capabilities & { readonly maxBlobBytes: number };
 }
 
 export const DEFAULT_SCHEMA = "aixgo";
 export const DEFAULT_COMMAND_TIMEOUT_MS = 5_000;
 export const DEFAULT_MAX_CONNECTIONS = 10;
 export const DEFAULT_MAX_LINE_BYTES: number = 16 * 1024 * 1024;
+export const DEFAULT_MAX_BLOB_BYTES: number = 64 * 1024 * 1024;
 
-const COMMON = ["schema", "migrate", "commandTimeoutMs", "indexedMetadata", "maxLineBytes", "durability"];
+const COMMON = ["schema", "migrate", "commandTimeoutMs", "indexedMetadata", "maxLineBytes", "maxBlobBytes", "durability", "listen"];
 const OWN = [...COMMON, "connectionString", "maxConnections"];
 const GIVEN = [...COMMON, "pool", "sharedBy"];
 
@@ -77,10 +88,12 @@ export function resolveOptions(options: PostgresBackendOptions): ResolvedOptions
     schema: checkSchema(options.schema ?? DEFAULT_SCHEMA),
     migrate,
     commandTimeoutMs: whole("commandTimeoutMs", options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS, 50, 600_000),
+    listen: options.listen === undefined ? undefined : listenOptions(options.listen),
     capabilities: {
       sharedBy: "pool" in options ? sharedBy(options.sharedBy ?? "cluster") : "cluster",
       durability,
       maxLineBytes: whole("maxLineBytes", options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES, 256 * 1024, 64 * 1024 * 1024),
+      maxBlobBytes: whole("maxBlobBytes", options.maxBlobBytes ?? DEFAULT_MAX_BLOB_BYTES, 1024 * 1024, 1024 * 1024 * 1024),
       indexedMetadata: [...new Set<string>(indexedMetadata)],
       ttl: false,
     },
@@ -99,10 +112,24 @@ function ownConnections({
   connectionString,
   maxConnections,
 }: OwnConnections): Extract<ResolvedOptions["source"], { connectionString: string }> {
-  // What the text holds is never shown: it may be a password.
-  if (typeof connectionString !== "string" || !/^(postgres|postgresql):\/\//.test(connectionString))
-    throw invalid("connectionString", 'must begin with "postgresql://"');
+  checkAddress("connectionString", connectionString);
   return { connectionString, maxConnections: whole("maxConnections", maxConnections ?? DEFAULT_MAX_CONNECTIONS, 1, 1000) };
+}
+
+function listenOptions(listen: ListenOptions): ListenOptions {
+  if (typeof listen !== "object" || listen === null) throw invalid("listen", "must be an object with a connectionString");
+  const { connectionString, onLost, ...unknown } = listen;
+  const [foreign] = Object.keys(unknown);
+  if (foreign !== undefined) throw invalid(`listen.${foreign}`, "is not known; listen takes connectionString and onLost");
+  if (onLost !== undefined && typeof onLost !== "function") throw invalid("listen.onLost", "must be a function");
+  checkAddress("listen.connectionString", connectionString);
+  return onLost === undefined ? { connectionString } : { connectionString, onLost };
+}
+
+/** What the text holds is never shown: it may be a password. */
+function checkAddress(name: string, connectionString: string): void {
+  if (typeof connectionString !== "string" || !/^(postgres|postgresql):\/\//.test(connectionString))
+    throw invalid(name, 'must begin with "postgresql://"');
 }
 
 function poolOf(pool: PostgresPool): PostgresPool {

@@ -4,14 +4,18 @@ import { append, checkTtl } from "./append.ts";
 import { createAppendLanes } from "./append-lanes.ts";
 import { listSessions } from "./catalog.ts";
 import { columnText, mark, textOfColumn, whole } from "./column-text.ts";
+import { createBlobs } from "./blobs.ts";
 import { createClaims } from "./claims.ts";
 import { createConnections } from "./connection.ts";
 import { createSession } from "./creation.ts";
+import { createListener } from "./listener.ts";
 import { prepareStore } from "./migrate.ts";
+import { createNotifier } from "./notifier.ts";
 import { type PostgresBackendOptions, resolveOptions } from "./options.ts";
 import { readPages } from "./reading.ts";
 import { deleteSession, rewriteSession } from "./removal.ts";
 import { statementsOf } from "./statements.ts";
+import { createWatchers } from "./watchers.ts";
 import { currentHead, fenced, headOf, incarnationChanged, type Store } from "./store.ts";
 
 /** A session may be removed between the check and the read of what was found. */
@@ -26,11 +30,21 @@ const NO_ROW = undefined;
  */
 export function createPostgresBackend(options: PostgresBackendOptions): SessionBackend {
   const resolved = resolveOptions(options);
-  const { schema, commandTimeoutMs, capabilities } = resolved;
+  const { schema, commandTimeoutMs, capabilities, listen } = resolved;
   const connections = createConnections(resolved);
   const store: Store = { connections, statements: statementsOf(schema), options: resolved, lockMs: Math.floor(commandTimeoutMs * 0.8) };
   const lanes = createAppendLanes(store);
   const claims = createClaims(store);
+  const watchers = createWatchers(store);
+  const channel = `aixgo_${schema}`;
+  const notifier = listen === undefined ? undefined : createNotifier(store, channel);
+  const listener =
+    listen === undefined
+      ? undefined
+      : createListener(listen, channel, commandTimeoutMs, {
+          state: (isListening) => watchers.setTold(isListening),
+          name: (name) => watchers.told(name),
+        });
   const running = new Set<Promise<unknown>>();
   let prepared: Promise<void> | undefined;
   let closing: Promise<void> | undefined;
@@ -54,6 +68,12 @@ export function createPostgresBackend(options: PostgresBackendOptions): SessionB
     }
   }
 
+  /** After a session was changed by this process. */
+  function changed(id: string): void {
+    watchers.tell(id);
+    notifier?.tell(id);
+  }
+
   return {
     name: "postgres",
     capabilities,
@@ -65,7 +85,9 @@ export function createPostgresBackend(options: PostgresBackendOptions): SessionB
       return call(doing, () => headOf(store, doing, id));
     },
     async append(ref, request) {
-      return call(`append to session ${ref.id}`, () => append(store, lanes, claims, ref, request));
+      const answer = await call(`append to session ${ref.id}`, () => append(store, lanes, claims, ref, request));
+      if ("head" in answer) changed(ref.id);
+      return answer;
     },
     async *read(ref, range = {}) {
       const doing = `read session ${ref.id}`;
@@ -124,16 +146,27 @@ export function createPostgresBackend(options: PostgresBackendOptions): SessionB
       });
     },
     async rewrite(ref, request) {
-      return call(`rewrite session ${ref.id}`, () => rewriteSession(store, ref, request));
+      const answer = await call(`rewrite session ${ref.id}`, () => rewriteSession(store, ref, request));
+      if ("head" in answer) changed(ref.id);
+      return answer;
     },
-    // A dropped row leaves nothing to erase besides: keys lie in it, and there are no blobs.
+    // Nothing is left to erase besides: wrapped keys lie in the row, and blobs go with it.
     async delete(ref) {
-      return call(`delete session ${ref.id}`, () => deleteSession(store, ref));
+      await call(`delete session ${ref.id}`, () => deleteSession(store, ref));
+      changed(ref.id);
     },
+    async *watch(ref, after, signal) {
+      if (signal.aborted) return;
+      const doing = `watch session ${ref.id}`;
+      listener?.start();
+      yield* watchers.hear(ref, after, signal, () => call(doing, () => currentHead(store, doing, ref)));
+    },
+    blobs: createBlobs(store, call),
     close() {
       return (closing ??= (async () => {
+        watchers.close();
         await Promise.allSettled(running);
-        await claims.end();
+        await Promise.all([claims.end(), notifier?.end(), listener?.close()]);
         await connections.end();
       })());
     },

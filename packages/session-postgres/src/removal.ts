@@ -3,6 +3,7 @@ import type { Appended, Position, Ref, SessionBackend } from "@aixgo/session/bac
 import { columnText, whole } from "./column-text.ts";
 import { checkInfo, gather, meaningOf, stage, startRow } from "./creation.ts";
 import { headOfRow } from "./head-row.ts";
+import { purgeLooseBlobs } from "./loose-blobs.ts";
 import { purgeLog, purgeLooseLogs } from "./loose-logs.ts";
 import { conflictOf, readRefusal } from "./refusal.ts";
 import { currentHead, headOf, type Store } from "./store.ts";
@@ -20,6 +21,7 @@ export async function deleteSession(store: Store, ref: Ref): Promise<void> {
   const log = row?.["log"];
   if (typeof log === "string") await purgeLog(store, doing, log);
   else await refuseUnlessDeleted(store, doing, ref);
+  await purgeLooseBlobs(store);
   await purgeLooseLogs(store);
 }
 
@@ -38,7 +40,7 @@ async function refuseUnlessDeleted(store: Store, doing: string, ref: Ref): Promi
 export async function rewriteSession(
   store: Store,
   ref: Ref,
-  { expect, next, lines }: Parameters<SessionBackend["rewrite"]>[1],
+  { expect, next, lines, blobs }: Parameters<SessionBackend["rewrite"]>[1],
 ): Promise<Appended> {
   const { connections, statements, lockMs } = store;
   const doing = `rewrite session ${ref.id}`;
@@ -51,11 +53,13 @@ export async function rewriteSession(
   try {
     checkInfo(doing, built.head.info);
     log = await stage(store, doing, built.head, log, built.rest);
+    const kept = blobs?.();
     const values = [
       columnText(ref.incarnation),
       whole(expect.seq),
       columnText(expect.hash),
       startRow(next, { ...built, log, rest: NOTHING }, undefined),
+      kept === undefined ? null : [...kept],
       lockMs,
     ];
     const [row] = await connections.run({ doing, effect: "write", text: statements.rewrite, values });
@@ -63,6 +67,7 @@ export async function rewriteSession(
     if (Array.isArray(answer)) {
       const [, head, left] = answer as [string, string, string];
       await purgeLog(store, doing, left);
+      if (kept !== undefined) await purgeLooseBlobs(store);
       return { head: headOfRow(head) };
     }
   } catch (error) {

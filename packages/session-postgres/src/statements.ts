@@ -18,6 +18,17 @@ export interface Statements {
   readonly remove: string;
   readonly looseLogs: string;
   readonly purge: string;
+  readonly touchBlob: string;
+  readonly stageBlob: string;
+  readonly putBlob: string;
+  readonly getBlob: string;
+  readonly collectBlobs: string;
+  readonly looseBlobs: string;
+  readonly purgeBlob: string;
+  readonly createWithBlobs: string;
+  /** Where watched sessions stand. */
+  readonly places: string;
+  readonly notify: string;
   /** Begins a list; conditions, order and limit follow. */
   readonly list: string;
 }
@@ -63,10 +74,25 @@ export function statementsOf(schema: string): Statements {
     keyHolder: `SELECT session_id AS holder FROM ${s}.keys WHERE digest = $1`,
     create: `SELECT ${s}.create_1($1, $2, $3, $4) AS answer`,
     stage: `SELECT ${s}.stage_1($1, $2, $3, $4, $5, $6, $7, $8, $9)::text AS log`,
-    rewrite: `SELECT ${s}.rewrite_1($1, $2, $3, $4, $5) AS answer`,
+    rewrite: `SELECT ${s}.rewrite_2($1, $2, $3, $4, $5, $6) AS answer`,
     remove: `SELECT ${s}.delete_1($1, $2, $3)::text AS log`,
     looseLogs: `SELECT log_id::text AS log FROM ${s}.loose_logs WHERE purge_after <= clock_timestamp() ORDER BY purge_after LIMIT 16`,
     purge: `SELECT ${s}.purge_1($1, $2) AS done`,
+    touchBlob: `SELECT ${s}.touch_blob_1($1, $2, $3, $4) AS touched`,
+    stageBlob: `SELECT ${s}.stage_blob_1($1, $2, $3, $4, $5, $6)::text AS blob`,
+    putBlob: `SELECT ${s}.put_blob_1($1, $2, $3, $4, $5, $6, $7, $8, $9)::text AS blob`,
+    getBlob: `
+      SELECT s.incarnation, b.bytes::text AS bytes, c.no, c.chunk
+      FROM ${s}.sessions AS s
+      LEFT JOIN ${s}.blobs AS b ON b.session_id = s.id AND b.digest = $2
+      LEFT JOIN LATERAL (SELECT no, chunk FROM ${s}.blob_chunks WHERE blob_id = b.blob_id AND no >= $3::integer ORDER BY no LIMIT $4::integer) AS c ON true
+      WHERE s.id = $1 ORDER BY c.no`,
+    collectBlobs: `SELECT ${s}.collect_blobs_1($1, $2, $3, $4, $5)::text AS gone`,
+    looseBlobs: `SELECT blob_id::text AS blob FROM ${s}.loose_blobs WHERE purge_after <= clock_timestamp() ORDER BY purge_after LIMIT 64`,
+    purgeBlob: `SELECT ${s}.purge_blob_1($1, $2) AS done`,
+    createWithBlobs: `SELECT ${s}.create_2($1, $2, $3, $4, $5, $6, $7) AS answer`,
+    places: `SELECT id, incarnation || ' ' || seq AS place FROM ${s}.sessions WHERE id = ANY ($1::text[])`,
+    notify: `SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload`,
     list: `
       SELECT id, seq::text AS seq, messages::text AS messages, agent_name, tenant_id, user_id, key, created_at, updated_at, metadata, listed_ms::text AS place
       FROM ${s}.sessions`,

@@ -17,6 +17,7 @@ it("passes the kit's cases in which all processes of the server are killed benea
   const results = await runCases(
     {
       name: "PostgreSQL, killed now and then",
+      offers: ["watch", "blobs"],
       open: async (store) => createPostgresBackend({ connectionString: server.url, schema: schemaOf(store), maxConnections: 4 }),
       async failover() {
         await server.kill();

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createPostgresBackend } from "@aixgo/session-postgres";
-import { runCases, type Fixture } from "@aixgo/session-testkit";
+import { cases, runCases, type Fixture } from "@aixgo/session-testkit";
 import { startPgBouncer, type PgBouncer } from "@aixgo/repository-tools/services/pgbouncer";
 import { appendUntil, countOps } from "./support/appender.ts";
 import { startSession } from "./support/sessions.ts";
@@ -18,10 +18,12 @@ it("behind PgBouncer in transaction mode the contract holds: each transaction ma
   const connectionString = pooler.urlOf("postgres", username, password);
   const fixture: Fixture = {
     name: "PgBouncer",
+    offers: ["watch", "blobs"],
     open: async (store) => createPostgresBackend({ connectionString, schema: schemaOf(store), maxConnections: 6 }),
     destroy: async (store) => void (await sql(`DROP SCHEMA IF EXISTS "${schemaOf(store)}" CASCADE`)),
   };
   const only = [
+    ...cases.map(({ id }) => id).filter((id) => /^(watch|blobs|feed)\//.test(id) && id !== "blobs/limit"),
     "append/one-winner",
     "append/rebased",
     "append/conflict-brings-lines",

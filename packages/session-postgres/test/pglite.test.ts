@@ -10,6 +10,7 @@ const pool = poolOf(database);
 
 const pglite: Fixture = {
   name: "PGlite",
+  offers: ["watch", "blobs"],
   open: async (store) =>
     createPostgresBackend({
       pool,
@@ -17,6 +18,8 @@ const pglite: Fixture = {
       durability: "memory",
       schema: schemaOf(store),
       maxLineBytes: 512 * 1024,
+      // A little more than the kit streams.
+      maxBlobBytes: 21 * 1024 * 1024,
       commandTimeoutMs: 60_000,
     }),
   destroy: async (store) => void (await database.query(`DROP SCHEMA IF EXISTS "${schemaOf(store)}" CASCADE`)),

@@ -2,6 +2,9 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createPostgresBackend, grantSql, migrationSql, SCHEMA_VERSION } from "@aixgo/session-postgres";
 import { message, verifyLog } from "@aixgo/session-testkit";
+import { fold, type Head } from "@aixgo/session/backend";
+import { startRow } from "../src/creation.ts";
+import { packLines } from "../src/lines.ts";
 import { append, codeOf, creating, errorOf, startSession } from "./support/sessions.ts";
 import { newName, serverUrl, sql } from "./support/server.ts";
 import { createLog } from "@aixgo/session-testkit";
@@ -22,6 +25,10 @@ async function newRole(prefix: string): Promise<{ readonly role: string; readonl
   const password = randomBytes(12).toString("hex");
   await sql(`CREATE ROLE "${role}" LOGIN PASSWORD '${password}'`, owner);
   return { role, url: serverUrl({ database, user: role, password }) };
+}
+
+async function* chunksOf(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text);
 }
 
 describe("migrations", () => {
@@ -93,6 +100,41 @@ describe("migrations", () => {
       await old.close();
     }
     await first.close();
+  });
+
+  it("tables of version 1 are brought up to date with all that is in them, by a node or by hand", async () => {
+    for (const way of ["node", "by hand"]) {
+      const schema = newName("s");
+      const [versionOne = ""] = migrationSql(schema).split(`INSERT INTO "${schema}".migrations (version) VALUES (2)`);
+      // All up to the record of version 1.
+      const until = versionOne.indexOf("VALUES (1)") + "VALUES (1)".length;
+      await sql(`${versionOne.slice(0, until)};\nCOMMIT`, owner);
+      const log = createLog({ sync: true });
+      const lines = log.add(message("of version 1"));
+      const all = [log.lines[0] as Uint8Array, ...lines];
+      const head = all.reduce<Head | undefined>(fold, undefined) as Head;
+      const row = startRow(log.ref, { head, log: "0", rest: packLines(all) }, undefined);
+      await sql(`SELECT "${schema}".create_1($1, 'refuse', $2, 1000)`, owner, [row, Buffer.concat(all)]);
+      const checker = createPostgresBackend({ connectionString: owner, schema, migrate: false });
+      const error = await errorOf(() => checker.list({}));
+      expect(error).toMatchObject({ code: "BACKEND_UNAVAILABLE", retryable: false });
+      expect(error.message).toContain(`version 1; this release needs ${SCHEMA_VERSION}`);
+      expect(error.message).toContain(`migrationSql("${schema}", { from: 1 })`);
+      if (way === "by hand") await sql(migrationSql(schema, { from: 1 }), owner);
+      else {
+        const node = createPostgresBackend({ connectionString: owner, schema });
+        await node.list({});
+        await node.close();
+      }
+      expect((await verifyLog(checker, log.ref)).lines.length).toBe(2);
+      await append(checker, log, message("of this version"));
+      const digest = await checker.blobs?.put(log.ref, undefined, chunksOf("an attachment"));
+      await checker.delete(log.ref);
+      expect(digest).toMatch(/^sha256-/);
+      for (const table of ["entries", "blobs", "blob_chunks", "loose_blobs"])
+        expect(await sql(`SELECT count(*)::int AS n FROM "${schema}".${table}`, owner)).toEqual([{ n: 0 }]);
+      await checker.close();
+    }
   });
 
   it("an older schema is refused without migrate, with the call that prints what is missing", async () => {
@@ -172,7 +214,7 @@ describe("roles", () => {
     await sql(migrationSql(schema), owner);
     const [acme, zeta] = [await newRole("acme"), await newRole("zeta")];
     for (const { role } of [acme, zeta]) await sql(grantSql(schema, role), owner);
-    for (const table of ["sessions", "entries", "keys", "tombstones", "loose_logs"]) {
+    for (const table of ["sessions", "entries", "keys", "tombstones", "loose_logs", "blobs", "blob_chunks", "loose_blobs"]) {
       await sql(
         `ALTER TABLE "${schema}".${table} ENABLE ROW LEVEL SECURITY; CREATE POLICY tenant ON "${schema}".${table} USING (tenant_id = current_user)`,
         owner,
@@ -185,6 +227,19 @@ describe("roles", () => {
     const log = await startSession(a as never, { tenantId: acme.role, key: "k" });
     await append(a as never, log, message("mine", { op: "u:1" }));
     expect((await a?.list({}))?.items.length).toBe(1);
+    const bytes = "x".repeat(2_000_000);
+    const digest = (await a!.blobs?.put(log.ref, undefined, chunksOf(bytes))) as string;
+    const read = async (node: typeof a): Promise<string> => {
+      let text = "";
+      for await (const chunk of node!.blobs!.get(log.ref, digest)) text += Buffer.from(chunk).toString("latin1");
+      return text;
+    };
+    expect((await read(a)) === bytes).toBe(true);
+    // Not even what is under it shows to another tenant's role.
+    for (const table of ["blobs", "blob_chunks"]) {
+      expect(await sql(`SELECT count(*)::int AS n FROM "${schema}".${table}`, zeta.url)).toEqual([{ n: 0 }]);
+    }
+    const thief = createLog({ sync: true, tenantId: zeta.role });
     expect((await z?.list({}))?.items).toEqual([]);
     expect((await z?.list({ tenantId: acme.role }))?.items).toEqual([]);
     const lines = log.branch().add(message("foreign"));
@@ -194,6 +249,11 @@ describe("roles", () => {
       () => z!.read(log.ref)[Symbol.asyncIterator]().next(),
       () => z!.append(log.ref, { expect: log.position, lines }),
       () => z!.delete(log.ref),
+      () => read(z),
+      () => z!.blobs!.put(log.ref, digest, chunksOf(bytes)),
+      () => z!.blobs!.touch(log.ref, digest),
+      () => z!.blobs!.collect(log.ref, new Set(), 0),
+      () => z!.create({ ...creating(thief), blobs: () => ({ from: log.ref, digests: new Set([digest]) }) }),
     ]) {
       expect(await codeOf(trial)).toBe("SESSION_NOT_FOUND");
     }
@@ -201,7 +261,8 @@ describe("roles", () => {
     expect(await codeOf(() => z!.create(creating(createLog({ tenantId: acme.role }))))).toBe("PERMISSION_DENIED");
     expect((await a!.head(log.ref.id)).seq).toBe(1);
     await a!.delete(log.ref);
-    expect(await sql(`SELECT count(*)::int AS n FROM "${schema}".entries`, owner)).toEqual([{ n: 0 }]);
+    for (const table of ["entries", "blobs", "blob_chunks", "loose_blobs"])
+      expect(await sql(`SELECT count(*)::int AS n FROM "${schema}".${table}`, owner)).toEqual([{ n: 0 }]);
     await Promise.all(nodes.map((node) => node.close()));
   });
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { isAixgoError } from "@aixgo/core";
 import type { Case } from "../harness/case.ts";
 import { refused, written } from "../harness/expect.ts";
 import { followByHints, hinted } from "../harness/follower.ts";
@@ -7,6 +8,16 @@ import { needsOffer, watchOf } from "../harness/offers.ts";
 import { append, linesFrom, startSession } from "../harness/start-session.ts";
 
 const needs = needsOffer("watch");
+
+/** A hint; or the refusal that is due if the session ended while the watch began. */
+async function toldOrRefused(hints: AsyncIterator<void>, code: string): Promise<string> {
+  try {
+    return await hinted(hints);
+  } catch (error) {
+    if (isAixgoError(error, code)) return "hint";
+    throw error;
+  }
+}
 
 export const watchCases: readonly Case[] = [
   {
@@ -52,12 +63,12 @@ export const watchCases: readonly Case[] = [
       const next = createLog({ id: log.ref.id });
       const hints = watchOf(backend)(log.ref, log.position, controller.signal)[Symbol.asyncIterator]();
       try {
-        const rewritten = hinted(hints);
+        const rewritten = toldOrRefused(hints, "INCARNATION_CHANGED");
         await new Promise(setImmediate);
         written(await other.rewrite(log.ref, { expect: log.position, next: next.ref, lines: linesFrom(next.lines) }));
         assert.equal(await rewritten, "hint");
         const again = watchOf(backend)(next.ref, next.position, controller.signal)[Symbol.asyncIterator]();
-        const deleted = hinted(again);
+        const deleted = toldOrRefused(again, "SESSION_DELETED");
         await new Promise(setImmediate);
         await other.delete(next.ref);
         assert.equal(await deleted, "hint");
