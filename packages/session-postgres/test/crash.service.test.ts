@@ -6,7 +6,7 @@ import { appendUntil, countOps } from "./support/appender.ts";
 import { codeOf, creating, errorOf, startSession } from "./support/sessions.ts";
 import { createLog, message } from "@aixgo/session-testkit";
 
-const KILLS = process.env["AIXGO_LONG"] === "1" ? 20 : 4;
+const KILLS = process.env["AIXGO_LONG"] === "1" ? 20 : 5;
 const SESSIONS = 6;
 const WRITERS = 2;
 
