@@ -17,6 +17,15 @@ const MAX_GROUP_BYTES = 1024 * 1024;
 const MAX_PENDING = 10_000;
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 
+/** Errors that say nothing of the log: an append whose outcome is unknown stays so. */
+const OF_THE_STORE: ReadonlySet<string> = new Set([
+  "BACKEND_UNAVAILABLE",
+  "STORE_BUSY",
+  "UNAUTHENTICATED",
+  "PERMISSION_DENIED",
+  "BACKEND_CLOSED",
+]);
+
 /** Entries that are written all or nothing. */
 export interface Batch {
   readonly drafts: readonly Draft[];
@@ -73,6 +82,8 @@ export class Writer {
   #draining: Promise<void> | undefined;
   #durable = 0;
   #written = 0;
+  /** When the store was first and last not to be had. */
+  #outage: { readonly since: number; readonly seen: number } | undefined;
 
   constructor(log: SessionLog, rebaseMs: number) {
     this.#log = log;
@@ -255,7 +266,7 @@ export class Writer {
     return placed;
   }
 
-  /** One append, sent again with the same bytes while its outcome is unknown. Says how many batches landed. */
+  /** One append, sent again with the same bytes while its outcome is unknown or the store cannot be had. Says how many batches landed. */
   async #append(head: Head, placed: readonly Placed[], deadline: number): Promise<{ readonly landed: number; readonly head: Head }> {
     const log = this.#log;
     const { acquire, lease, release } = (placed.at(-1) as Placed).pending.batch;
@@ -266,9 +277,11 @@ export class Writer {
     if (acquire !== undefined) request.acquire = acquire;
     if (lease !== undefined) request.lease = lease;
     if (release !== undefined) request.release = release;
+    let unknown: AixgoError | undefined;
     for (let pause = 5; ; pause = Math.min(pause * 2, 250)) {
       try {
         const answer = await log.backend.append(log.ref, request);
+        this.#outage = undefined;
         if ("head" in answer) {
           log.advance(answer.head);
           this.#durable = answer.head.seq;
@@ -278,10 +291,26 @@ export class Writer {
         log.adopt(conflict);
         return { landed: await this.#landed(head, placed, conflict, since), head: conflict };
       } catch (error) {
-        if (!isAixgoError(error, "OUTCOME_UNKNOWN") || performance.now() > deadline) throw error;
+        if (isAixgoError(error, "OUTCOME_UNKNOWN")) unknown = error;
+        const isDown = isAixgoError(error, "BACKEND_UNAVAILABLE") && error.retryable;
+        const isOver = performance.now() > (isDown && unknown === undefined ? this.#endOfOutage() : deadline);
+        // What this attempt has not written, the one before may have.
+        if (isOver || !(isDown || error === unknown))
+          throw isAixgoError(error) && OF_THE_STORE.has(error.code) ? (unknown ?? error) : error;
         await delay(pause * (0.5 + Math.random() / 2));
       }
     }
+  }
+
+  /**
+   * Until when a store that cannot be had is asked again. Counted from the first refusal: what has waited behind a group that was
+   * given up does not wait as long again.
+   */
+  #endOfOutage(): number {
+    const at = performance.now();
+    const since = this.#outage !== undefined && at - this.#outage.seen <= this.#rebaseMs ? this.#outage.since : at;
+    this.#outage = { since, seen: at };
+    return since + this.#rebaseMs;
   }
 
   /**

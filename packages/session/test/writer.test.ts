@@ -21,6 +21,23 @@ function watched(backend: SessionBackend, onAppend: (request: Append) => void): 
   });
 }
 
+function refusal(code: string): AixgoError {
+  return new AixgoError(code, "nothing was written");
+}
+
+/** A store whose appends fail with what `failure` gives. */
+function failing(failure: () => AixgoError | undefined): SessionBackend {
+  const store = createMemoryBackend();
+  return {
+    ...store,
+    append: async (...parameters) => {
+      const error = failure();
+      if (error !== undefined) throw error;
+      return store.append(...parameters);
+    },
+  };
+}
+
 describe("appends over a network that loses requests, replies and sends twice", () => {
   it.each(Array.from({ length: 10 }, (_, seed) => seed))(
     "lose and double nothing (seed %i)",
@@ -175,22 +192,100 @@ describe("writes of others that never stop", () => {
 describe("an error of the store", () => {
   it("rejects exactly the appends that it concerns; the next one works", async () => {
     let failures = 2;
-    const store = createMemoryBackend();
-    const backend: SessionBackend = new Proxy(store, {
-      get: (target, name, receiver) => {
-        const member = Reflect.get(target, name, receiver) as unknown;
-        if (name !== "append") return typeof member === "function" ? (member as (...all: unknown[]) => unknown).bind(target) : member;
-        return async (...parameters: Parameters<SessionBackend["append"]>) => {
-          if ((failures -= 1) >= 0) throw new AixgoError("BACKEND_UNAVAILABLE", "the disk is full; nothing was written");
-          return target.append(...parameters);
-        };
-      },
+    const backend = failing(() => ((failures -= 1) >= 0 ? refusal("LIMIT_EXCEEDED") : undefined));
+    const s = await createSessionManager({ backend }).create("x");
+    await expect(s.append("a")).rejects.toThrow(withCode("LIMIT_EXCEEDED"));
+    await expect(s.turn("q", async () => "never")).rejects.toThrow(withCode("LIMIT_EXCEEDED"));
+    await s.append("b");
+    expect((await s.messages()).map(textOf)).toEqual(["b"]);
+  });
+});
+
+describe("a store that cannot be had", () => {
+  it("for a moment is asked again: appends and turns go on, nothing is doubled", async () => {
+    let asked = 0;
+    const s = await createSessionManager({
+      backend: failing(() => (asked++ % 4 === 3 ? undefined : refusal("BACKEND_UNAVAILABLE"))),
+    }).create("x");
+    await s.append("a");
+    const reply = await s.turn("q", async (turn) => {
+      await turn.append({ role: "assistant", parts: [{ type: "text", text: "step" }] });
+      return "answer";
+    });
+    expect(reply.text).toBe("answer");
+    expect((await s.messages()).map(textOf)).toEqual(["a", "q", "step", "answer"]);
+    expect((await s.verify()).problems).toEqual([]);
+  });
+
+  it("for longer than rebaseMs says so; what waited behind does not wait as long again", async () => {
+    let asked = 0;
+    let isDown = true;
+    const backend = failing(() => {
+      asked += 1;
+      return isDown ? refusal("BACKEND_UNAVAILABLE") : undefined;
+    });
+    const s = await createSessionManager({ backend, rebaseMs: 200 }).create("x");
+    // Two groups of as many entries as one may have, and more.
+    const waiting = Array.from({ length: 6 }, async (_, i) => s.append(Array.from({ length: 200 }, (__, j) => `${i}.${j}`)));
+    const firstDone = await Promise.allSettled(waiting.slice(0, 1)).then(() => asked);
+    const outcomes = await Promise.allSettled(waiting);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: "rejected", reason: { code: "BACKEND_UNAVAILABLE" } });
+    expect(firstDone).toBeGreaterThan(2);
+    // Each of the five others is tried once more.
+    expect(asked - firstDone).toBeLessThanOrEqual(5);
+    isDown = false;
+    await s.append("again");
+    expect((await s.messages()).map(textOf)).toEqual(["again"]);
+  });
+
+  it("for good, as it says itself, is asked once", async () => {
+    let asked = 0;
+    const backend = failing(() => {
+      asked += 1;
+      return new AixgoError("BACKEND_UNAVAILABLE", "there are no tables", { retryable: false });
     });
     const s = await createSessionManager({ backend }).create("x");
     await expect(s.append("a")).rejects.toThrow(withCode("BACKEND_UNAVAILABLE"));
-    await expect(s.turn("q", async () => "never")).rejects.toThrow(withCode("BACKEND_UNAVAILABLE"));
-    await s.append("b");
-    expect((await s.messages()).map(textOf)).toEqual(["b"]);
+    expect(asked).toBe(1);
+  });
+
+  it.each(["BACKEND_UNAVAILABLE", "STORE_BUSY", "PERMISSION_DENIED"])(
+    "after an answer that was lost leaves the outcome unknown, even if it says %s that nothing was written",
+    async (code) => {
+      let asked = 0;
+      const store = createMemoryBackend();
+      const backend: SessionBackend = {
+        ...store,
+        append: async (...parameters) => {
+          asked += 1;
+          if (asked > 1) throw refusal(code);
+          await store.append(...parameters);
+          throw refusal("OUTCOME_UNKNOWN");
+        },
+      };
+      const s = await createSessionManager({ backend, rebaseMs: 50 }).create("x");
+      await expect(s.append("written, but nobody knows")).rejects.toThrow(withCode("OUTCOME_UNKNOWN"));
+      expect((await s.messages()).map(textOf)).toEqual(["written, but nobody knows"]);
+    },
+  );
+
+  it("after an answer that was lost is asked again, and what was written is found", async () => {
+    let asked = 0;
+    const store = createMemoryBackend();
+    const backend: SessionBackend = {
+      ...store,
+      append: async (...parameters) => {
+        asked += 1;
+        if (asked > 1 && asked < 4) throw refusal("BACKEND_UNAVAILABLE");
+        const answer = await store.append(...parameters);
+        if (asked === 1) throw refusal("OUTCOME_UNKNOWN");
+        return answer;
+      },
+    };
+    const s = await createSessionManager({ backend }).create("x");
+    await s.append("once");
+    expect(asked).toBe(4);
+    expect((await s.messages()).map(textOf)).toEqual(["once"]);
   });
 });
 
