@@ -310,8 +310,11 @@ export async function startRedisTls({ name = "localhost" } = {}) {
   }
 }
 
-/** @param {string} folder @param {string} name */
-async function makeCertificates(folder, name) {
+/**
+ * A certificate for a server of this name, by an authority of its own.
+ * @param {string} folder @param {string} name
+ */
+export async function makeCertificates(folder, name) {
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o700);
   const path = (/** @type {string} */ file) => join(folder, file);
