@@ -1,7 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { AixgoError } from "@aixgo/core";
 import type { ResolvedOptions } from "./options.ts";
 import type { PostgresClient, PostgresPool, Row } from "./pool.ts";
-import { failureOf, isConnectionLost, isRetried, NoAnswer, NoConnection, type Effect } from "./postgres-errors.ts";
+import { failureOf, isConnectionLost, isRetried, isUndone, NoAnswer, NoConnection, type Effect } from "./postgres-errors.ts";
 
 /** A parameter of a statement. Texts as columns hold them; composite values and their arrays are literals. */
 export type Parameter = string | number | null | Uint8Array | readonly (string | number | null)[];
@@ -100,6 +101,7 @@ export function createConnections({ source, commandTimeoutMs }: Pick<ResolvedOpt
 
   return {
     async run({ doing, text, values = [], effect, timeoutMs = commandTimeoutMs, signal }) {
+      const end = performance.now() + timeoutMs;
       for (let attempt = 1; ; attempt++) {
         refuseAborted(doing, signal);
         try {
@@ -108,7 +110,10 @@ export function createConnections({ source, commandTimeoutMs }: Pick<ResolvedOpt
             return (await within(timeoutMs, client.query(text, [...values]))).rows;
           });
         } catch (error) {
-          if (attempt === ATTEMPTS || !isRetried(error, effect)) throw failureOf(error, doing, effect);
+          // Nothing was done, and others were: with many at once, as where transactions are serializable, that may happen often.
+          const isUndoneByOthers = isUndone(error) && performance.now() < end;
+          if (!isUndoneByOthers && (attempt >= ATTEMPTS || !isRetried(error, effect))) throw failureOf(error, doing, effect);
+          if (isUndoneByOthers && attempt > 1) await pause(Math.random() * Math.min(attempt, 20) * 2);
         }
       }
     },
@@ -141,7 +146,8 @@ export function createConnections({ source, commandTimeoutMs }: Pick<ResolvedOpt
         }
       }
       try {
-        await query("BEGIN", [], "read");
+        // What another transaction has committed while this one waited for a lock is seen.
+        await query("BEGIN ISOLATION LEVEL READ COMMITTED", [], "read");
       } catch (error) {
         await end("ROLLBACK");
         throw error;

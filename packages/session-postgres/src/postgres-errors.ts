@@ -36,10 +36,15 @@ export function isConnectionLost(error: unknown): boolean {
   return sqlstate === undefined || severity === "FATAL" || severity === "PANIC" || LOST.test(sqlstate);
 }
 
+/** Whether the server has undone it because of others: a deadlock, or a serialization failure. */
+export function isUndone(error: unknown): boolean {
+  return !isAixgoError(error) && UNDONE.has(stateOf(error).sqlstate ?? "");
+}
+
 /** Whether to send the statement again: it has certainly been undone, or it only reads and met a connection that had died before. */
 export function isRetried(error: unknown, effect: Effect): boolean {
   if (error instanceof NoConnection || error instanceof NoAnswer || isAixgoError(error)) return false;
-  return UNDONE.has(stateOf(error).sqlstate ?? "") || (effect === "read" && isConnectionLost(error));
+  return isUndone(error) || (effect === "read" && isConnectionLost(error));
 }
 
 /** SQLSTATE of an error that the server answered with. */
