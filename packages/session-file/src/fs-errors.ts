@@ -29,13 +29,14 @@ export function storeError(error: unknown, doing: string, outcome = "nothing was
       return new AixgoError(
         "BACKEND_UNAVAILABLE",
         `${doing}: the disk or the quota is full (${code}); ${outcome}. Free some space and try again`,
-        options,
+        // Told at once: no waiting helps before somebody has done that.
+        { ...options, retryable: false },
       );
     case "EFBIG":
       return new AixgoError(
         "BACKEND_UNAVAILABLE",
         `${doing}: the file may not grow further (${code}); ${outcome}. Raise the file size limit`,
-        options,
+        { ...options, retryable: false },
       );
     case "EMFILE":
     case "ENFILE":
