@@ -20,6 +20,13 @@ export function floorLine(text: string): string {
   });
 }
 
+/** The same, and its hash: what whoever keeps a hash chain must do for a line. */
+export function builtLine(text: string): string {
+  const line = floorLine(text);
+  hash("sha256", line, "base64url");
+  return line;
+}
+
 export interface AppendFloor {
   /** `JSON.stringify`, SHA-256 and `writeSync`. */
   readonly built: (text: string) => void;
@@ -32,11 +39,7 @@ export interface AppendFloor {
 
 export function appendFloor(folder: string, name = "floor"): AppendFloor {
   const fd = openSync(join(folder, name), "a");
-  const built = (text: string): string => {
-    const line = floorLine(text);
-    hash("sha256", line, "base64url");
-    return `${line}\n`;
-  };
+  const built = (text: string): string => `${builtLine(text)}\n`;
   return {
     built: (text) => void writeSync(fd, built(text)),
     durable: async (bytes) => {

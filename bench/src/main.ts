@@ -1,38 +1,71 @@
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
-import { type Row, table } from "./row.ts";
+import { writeDocument } from "./document/write.ts";
+import type { Curve, Finding, Row } from "./finding.ts";
+import { keepResults, thisRun } from "./results.ts";
 import { appendRows } from "./rows/append.ts";
 import { branchRows } from "./rows/branch.ts";
+import { catalogRows } from "./rows/catalog.ts";
+import { fileContentionRows } from "./rows/contention.ts";
 import { createRows } from "./rows/create.ts";
+import { growthRows } from "./rows/growth.ts";
+import { memoryRows } from "./rows/memory.ts";
 import { promiseRows } from "./rows/promise.ts";
 import { readRows } from "./rows/read.ts";
 import { runtimeRows } from "./rows/runtime.ts";
-import { storeRows } from "./rows/store.ts";
+import { postgresRows, redisRows } from "./rows/servers.ts";
+import { fileTurnRows } from "./rows/turns.ts";
+import { columns, number, table } from "./table.ts";
 
-const GROUPS: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
+const GROUPS: Readonly<Record<string, () => Promise<readonly Finding[]>>> = {
   promise: promiseRows,
   append: appendRows,
   create: createRows,
   read: readRows,
   branch: branchRows,
-  store: storeRows,
+  catalog: catalogRows,
   runtime: runtimeRows,
+  turns: fileTurnRows,
+  processes: fileContentionRows,
+  redis: redisRows,
+  postgres: postgresRows,
+  growth: growthRows,
+  memory: memoryRows,
 };
-const RESULTS = fileURLToPath(new URL("../results.json", import.meta.url));
 
 const wanted = process.argv.slice(2).filter((name) => name !== "--");
-const unknown = wanted.find((name) => !(name in GROUPS));
+const unknown = wanted.find((name) => !Object.hasOwn(GROUPS, name));
 if (unknown !== undefined) {
   process.stderr.write(`there is no group ${JSON.stringify(unknown)}: npm run bench -- ${Object.keys(GROUPS).join(" ")}\n`);
   process.exit(2);
 }
 
-const rows: Row[] = [];
+const found: Finding[] = [];
+const failed: string[] = [];
 for (const [name, measure] of Object.entries(GROUPS)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   process.stderr.write(`${name} …\n`);
-  rows.push(...(await measure()));
+  try {
+    found.push(...(await measure()));
+  } catch (error) {
+    failed.push(name);
+    process.stderr.write(`${name} was not measured: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  }
 }
-process.stdout.write(`${table(rows)}\n\nmedians in µs (space: bytes); ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}\n`);
-if (wanted.length === 0) writeFileSync(RESULTS, `${JSON.stringify(rows, undefined, 2)}\n`);
+const run = thisRun();
+process.stdout.write(`${table(found.filter((each): each is Row => each.kind === "row"))}\n`);
+for (const curve of found.filter((each): each is Curve => each.kind === "curve")) process.stdout.write(`\n${shown(curve)}\n`);
+process.stdout.write(`\nmedians; ${run.node}, ${run.processors}, ${run.system}\n`);
+if (failed.length > 0) {
+  process.stderr.write(`not measured: ${failed.join(", ")}; bench/results.json stays as it was\n`);
+  process.exitCode = 1;
+} else if (wanted.length === 0) {
+  keepResults({ floors: { run, findings: found } });
+  await writeDocument();
+}
+
+function shown({ what, unit, over, points }: Curve): string {
+  return columns([
+    [`${what}: ${over}`, ...points.map(({ size }) => size.toLocaleString("en-US"))],
+    [`median, ${unit}`, ...points.map(({ ours }) => number(ours.median))],
+    [`p99, ${unit}`, ...points.map(({ ours }) => number(ours.p99))],
+  ]);
+}

@@ -1,10 +1,11 @@
-/** One side of a comparison: does the thing once, or `batch` times at once. */
+/** One side of a comparison: does the thing once, or a number of times at once. */
 export type Side = () => unknown;
 
-export interface Compared {
-  /** Medians of one call, in microseconds. */
-  readonly contender: number;
-  readonly floor: number;
+/** What the calls of one side took; microseconds, unless its row says otherwise. */
+export interface Summary {
+  readonly median: number;
+  readonly p99: number;
+  readonly calls: number;
 }
 
 export interface Rounds {
@@ -15,21 +16,25 @@ export interface Rounds {
 }
 
 /**
- * Contender and floor in turn, call by call, so that a noisy neighbour hits both. The first round warms up and does not count.
- * What counts is the median of the single calls, and the ratio of the two medians.
+ * All sides in turn, call by call, so that a noisy neighbour hits each of them; whoever began comes last the next time, since
+ * the first after another's sync may find the disk still at work. The first round warms up and does not count.
  */
-export async function compare(contender: Side, floor: Side, { rounds = 7, calls }: Rounds): Promise<Compared> {
-  const times: { contender: number[]; floor: number[] } = { contender: [], floor: [] };
+export async function interleaved<Name extends string>(
+  sides: Readonly<Record<Name, Side>>,
+  { rounds = 7, calls }: Rounds,
+): Promise<Readonly<Record<Name, Summary>>> {
+  const names = Object.keys(sides) as Name[];
+  const times = new Map<Name, number[]>(names.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round += 1) {
     for (let call = 0; call < calls; call += 1) {
-      const first = await timed(contender);
-      const second = await timed(floor);
-      if (round === 0) continue;
-      times.contender.push(first);
-      times.floor.push(second);
+      for (let turn = 0; turn < names.length; turn += 1) {
+        const name = names[(turn + call) % names.length] as Name;
+        const time = await timed(sides[name]);
+        if (round > 0) times.get(name)?.push(time);
+      }
     }
   }
-  return { contender: median(times.contender), floor: median(times.floor) };
+  return Object.fromEntries(names.map((name) => [name, summary(times.get(name) ?? [])])) as Record<Name, Summary>;
 }
 
 /** Microseconds of one call. */
@@ -40,15 +45,27 @@ export async function timed(side: Side): Promise<number> {
   return Number(process.hrtime.bigint() - before) / 1000;
 }
 
-/** Median of the calls, after one that does not count; in microseconds. */
-export async function alone(side: Side, calls: number): Promise<number> {
+/** So many calls of one side, after one that does not count. */
+export async function alone(side: Side, calls: number): Promise<Summary> {
   await side();
   const times: number[] = [];
   for (let call = 0; call < calls; call += 1) times.push(await timed(side));
-  return median(times);
+  return summary(times);
 }
 
-export function median(values: readonly number[]): number {
+/** Every `calls` of one kind measured as a whole and divided: for what is shorter than the clock is exact. */
+export function perCall({ median, p99, calls }: Summary, each: number): Summary {
+  return { median: median / each, p99: p99 / each, calls };
+}
+
+/** A number that is counted, not timed. */
+export function counted(value: number): Summary {
+  return { median: value, p99: value, calls: 1 };
+}
+
+/** Of an empty list: NaN. */
+export function summary(values: readonly number[]): Summary {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { median: at(0.5), p99: at(0.99), calls: values.length };
 }

@@ -1,10 +1,42 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createSessionManager, type Session, type SessionManager } from "@aixgo/session";
+import { createMemoryBackend, createSessionManager, type Session, type SessionManager } from "@aixgo/session";
+import type { SessionBackend } from "@aixgo/session/backend";
 import { createFileBackend } from "@aixgo/session-file";
+import { createPostgresBackend } from "@aixgo/session-postgres";
+import { createRedisBackend } from "@aixgo/session-redis";
 
 export type Durability = "disk" | "os";
+
+/** Where a store is: plain data, so that it can be told to another process. */
+export type Place =
+  | { readonly store: "memory" }
+  | { readonly store: "files"; readonly folder: string; readonly durability: Durability }
+  | { readonly store: "redis"; readonly url: string; readonly keyPrefix: string }
+  | { readonly store: "postgres"; readonly url: string; readonly schema: string };
+
+export function backendAt(place: Place): SessionBackend {
+  switch (place.store) {
+    case "memory":
+      return createMemoryBackend();
+    case "files":
+      return createFileBackend({ baseDir: join(place.folder, "store"), durability: place.durability });
+    case "redis":
+      return createRedisBackend({ url: place.url, keyPrefix: place.keyPrefix });
+    case "postgres":
+      return createPostgresBackend({ connectionString: place.url, schema: place.schema });
+  }
+}
+
+export function managerAt(place: Place): SessionManager {
+  return createSessionManager({ backend: backendAt(place) });
+}
+
+/** A store of files in that folder. */
+export function openStore(folder: string, durability: Durability): SessionManager {
+  return managerAt({ store: "files", folder, durability });
+}
 
 /** A folder for one row, removed when the row is done. */
 export async function inFolder<T>(body: (folder: string) => Promise<T>): Promise<T> {
@@ -14,10 +46,6 @@ export async function inFolder<T>(body: (folder: string) => Promise<T>): Promise
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-export function openStore(folder: string, durability: Durability): SessionManager {
-  return createSessionManager({ backend: createFileBackend({ baseDir: join(folder, "store"), durability }) });
 }
 
 /** A session with so many messages of so many characters, written in groups. */
@@ -48,5 +76,9 @@ export async function populate(manager: SessionManager, agent: (index: number) =
 }
 
 export function message(characters: number, index = 0): { role: "user"; parts: { type: "text"; text: string }[] } {
-  return { role: "user", parts: [{ type: "text", text: `${index} `.padEnd(characters, "lorem ipsum ") }] };
+  return { role: "user", parts: [{ type: "text", text: textOf(characters, index) }] };
+}
+
+export function textOf(characters: number, index = 0): string {
+  return `${index} `.padEnd(characters, "lorem ipsum ");
 }

@@ -1,12 +1,12 @@
-import { join } from "node:path";
-import { compare } from "../measure.ts";
-import { appendFloor, floorLine } from "../floors.ts";
-import { type Row, row } from "../row.ts";
-import { filled, inFolder, message, openStore, populate } from "../stores.ts";
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { interleaved } from "../measure.ts";
+import { appendFloor, floorLine } from "../floors.ts";
+import { type Row, row } from "../finding.ts";
+import { filled, inFolder, message, openStore, populate, textOf } from "../stores.ts";
 
 const CHARACTERS = 200;
-const { text } = message(CHARACTERS).parts[0] as { text: string };
+const text = textOf(CHARACTERS);
 
 export async function appendRows(): Promise<readonly Row[]> {
   await warmUp();
@@ -37,9 +37,8 @@ function oneAtATime(): Promise<Row> {
     const session = await manager.create("a");
     const floor = appendFloor(folder);
     const bytes = Buffer.from(`${floorLine(text)}\n`);
-    const compared = await compare(
-      () => session.append(message(CHARACTERS)),
-      () => floor.durable(bytes),
+    const compared = await interleaved(
+      { ours: () => session.append(message(CHARACTERS)), floor: () => floor.durable(bytes) },
       { calls: 60 },
     );
     await manager.close();
@@ -49,7 +48,6 @@ function oneAtATime(): Promise<Row> {
       against: "writeSync + async fdatasync of the same bytes",
       ...compared,
       target: 1.4,
-      is: "at most",
     });
   });
 }
@@ -65,9 +63,9 @@ function manyOnOneSession(against: "group" | "each"): Promise<Row> {
       if (against === "group") return floor.group(text, 64);
       for (let append = 0; append < 64; append += 1) await floor.durable(bytes);
     };
-    const { contender, floor: below } = await compare(ours, theirs, { calls: against === "group" ? 30 : 5, rounds: 5 });
+    const compared = await interleaved({ ours, floor: theirs }, { calls: against === "group" ? 30 : 5, rounds: 5 });
     await manager.close();
-    const facts = { contender, floor: below, ratio: below / contender, is: "at least" as const };
+    const facts = { ...compared, better: "more" as const };
     return against === "group"
       ? row({
           id: "append-disk-64-group",
@@ -93,9 +91,11 @@ function manySessions(): Promise<Row> {
     mkdirSync(join(folder, "floors"));
     const floors = sessions.map((_, index) => appendFloor(join(folder, "floors"), `${index}`));
     const bytes = Buffer.from(`${floorLine(text)}\n`);
-    const { contender, floor } = await compare(
-      () => Promise.all(sessions.map((session) => session.append(message(CHARACTERS)))),
-      () => Promise.all(floors.map((each) => each.durable(bytes))),
+    const compared = await interleaved(
+      {
+        ours: () => Promise.all(sessions.map((session) => session.append(message(CHARACTERS)))),
+        floor: () => Promise.all(floors.map((each) => each.durable(bytes))),
+      },
       { calls: 15, rounds: 5 },
     );
     await manager.close();
@@ -103,11 +103,9 @@ function manySessions(): Promise<Row> {
       id: "append-disk-64-sessions",
       what: "64 sessions at once, throughput",
       against: "64 descriptors, each write + fdatasync at once",
-      contender,
-      floor,
-      ratio: floor / contender,
+      ...compared,
       target: 0.8,
-      is: "at least",
+      better: "more",
     });
   });
 }
@@ -117,9 +115,8 @@ function notSynced(): Promise<Row> {
     const manager = openStore(folder, "os");
     const session = await manager.create("a");
     const floor = appendFloor(folder);
-    const compared = await compare(
-      () => session.append(message(CHARACTERS)),
-      () => floor.built(text),
+    const compared = await interleaved(
+      { ours: () => session.append(message(CHARACTERS)), floor: () => floor.built(text) },
       { calls: 1500 },
     );
     await manager.close();
@@ -129,7 +126,6 @@ function notSynced(): Promise<Row> {
       against: "JSON.stringify + SHA-256 + writeSync of the same line",
       ...compared,
       target: 4,
-      is: "at most",
     });
   });
 }
@@ -140,9 +136,8 @@ function atManySessions(): Promise<Row> {
     const large = openStore(join(folder, "large"), "os");
     await populate(large, () => "a", 10_000);
     const [few, many] = [await small.create("a"), await large.create("a")];
-    const compared = await compare(
-      () => many.append(message(CHARACTERS)),
-      () => few.append(message(CHARACTERS)),
+    const compared = await interleaved(
+      { ours: () => many.append(message(CHARACTERS)), floor: () => few.append(message(CHARACTERS)) },
       { calls: 1000 },
     );
     await Promise.all([small.close(), large.close()]);
@@ -152,7 +147,6 @@ function atManySessions(): Promise<Row> {
       against: "the same with one session",
       ...compared,
       target: 1.2,
-      is: "at most",
     });
   });
 }
@@ -161,9 +155,8 @@ function atManyEntries(): Promise<Row> {
   return inFolder(async (folder) => {
     const manager = openStore(folder, "os");
     const [long, short] = [await filled(manager, "a", 10_000), await filled(manager, "a", 100)];
-    const compared = await compare(
-      () => long.append(message(CHARACTERS)),
-      () => short.append(message(CHARACTERS)),
+    const compared = await interleaved(
+      { ours: () => long.append(message(CHARACTERS)), floor: () => short.append(message(CHARACTERS)) },
       { calls: 1000 },
     );
     await manager.close();
@@ -173,7 +166,6 @@ function atManyEntries(): Promise<Row> {
       against: "the same with 100 entries",
       ...compared,
       target: 1.2,
-      is: "at most",
     });
   });
 }

@@ -1,6 +1,6 @@
 import { createFloor } from "../floors.ts";
-import { compare } from "../measure.ts";
-import { type Row, row } from "../row.ts";
+import { interleaved } from "../measure.ts";
+import { type Row, row } from "../finding.ts";
 import { inFolder, openStore } from "../stores.ts";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -14,10 +14,9 @@ function create(id: string, withKey: boolean, target: number): Promise<Row> {
     const manager = openStore(folder, "disk");
     let count = 0;
     mkdirSync(join(folder, "floor"));
-    const compared = await compare(
-      () => manager.create("a", withKey ? { key: `k${(count += 1)}` } : {}),
-      createFloor(join(folder, "floor")),
-      { calls: 20 },
+    const compared = await interleaved(
+      { ours: () => manager.create("a", withKey ? { key: `k${(count += 1)}` } : {}), floor: createFloor(join(folder, "floor")) },
+      { calls: 30 },
     );
     await manager.close();
     return row({
@@ -26,7 +25,6 @@ function create(id: string, withKey: boolean, target: number): Promise<Row> {
       against: "create file + fsync file and folder",
       ...compared,
       target,
-      is: "at most",
     });
   });
 }

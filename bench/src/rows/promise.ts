@@ -1,6 +1,6 @@
 import type { Session, SessionManager } from "@aixgo/session";
 import { alone } from "../measure.ts";
-import { promise, type Row } from "../row.ts";
+import { promise, type Row } from "../finding.ts";
 import { type Durability, filled, inFolder, message, openStore } from "../stores.ts";
 
 /** The latencies that the Go release promised, in absolute time. There nothing was synced; `disk` is reported beside it. */

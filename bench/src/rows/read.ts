@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Session } from "@aixgo/session";
-import { median, timed } from "../measure.ts";
-import { type Row, row } from "../row.ts";
+import { summary, timed } from "../measure.ts";
+import { type Row, row } from "../finding.ts";
 import { filled, inFolder, openStore } from "../stores.ts";
 
 const READ_AND_PARSE = "read the file, split, JSON.parse";
@@ -36,25 +36,23 @@ function historyOf100(): Promise<readonly Row[]> {
       warm.push(await timed(() => handle.messages()));
     }
     await reader.close();
-    const below = median(floor.slice(20));
+    const below = summary(floor.slice(20));
     return [
       row({
         id: "history-100-cold",
         what: "history of 100 messages, first read",
         against: READ_AND_PARSE,
-        contender: median(cold.slice(20)),
+        ours: summary(cold.slice(20)),
         floor: below,
         target: 2,
-        is: "at most",
       }),
       row({
         id: "history-100-warm",
         what: "history of 100 messages, again",
         against: READ_AND_PARSE,
-        contender: median(warm.slice(20)),
+        ours: summary(warm.slice(20)),
         floor: below,
         target: 0.1,
-        is: "at most",
       }),
     ];
   });
@@ -82,25 +80,23 @@ function resumeOf10000(): Promise<readonly Row[]> {
       whole.ours.push(await resume());
       whole.last.push(await resume(100));
     }
-    const ours = median(whole.ours);
+    const ours = summary(whole.ours);
     return [
       row({
         id: "resume-10000",
         what: "resume 10,000 messages in a new process' manager",
         against: READ_AND_PARSE,
-        contender: ours,
-        floor: median(whole.floor),
+        ours,
+        floor: summary(whole.floor),
         target: 2,
-        is: "at most",
       }),
       row({
         id: "resume-10000-last-100",
         what: "the last 100 of 10,000",
         against: "the whole of it",
-        contender: median(whole.last),
+        ours: summary(whole.last),
         floor: ours,
         target: 0.05,
-        is: "at most",
       }),
     ];
   });

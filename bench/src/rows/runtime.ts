@@ -1,25 +1,69 @@
-import { createRuntime, textOf } from "@aixgo/core";
-import type { Message } from "@aixgo/core";
-import { median, timed } from "../measure.ts";
-import { promise, type Row } from "../row.ts";
+import { type AgentEvent, createRuntime, type Message, type Runtime, textOf } from "@aixgo/core";
+import { type Finding, promise, row } from "../finding.ts";
+import { interleaved, perCall, summary, timed } from "../measure.ts";
 
-/** What a call costs over the agent's own work: batches of calls, since one is shorter than the clock is exact. */
-export async function runtimeRows(): Promise<readonly Row[]> {
-  const runtime = createRuntime().register("echo", async (input) => textOf(input));
+const CALLS = 2000;
+const EVENTS = 1000;
+const EVENT: AgentEvent = { type: "text-delta", text: "lorem ipsum " };
+
+/** What the runtime itself costs. Batches of calls, since one is shorter than the clock is exact. */
+export async function runtimeRows(): Promise<readonly Finding[]> {
+  const runtime = createRuntime()
+    .register("echo", async (input) => textOf(input))
+    .register("stream", streams);
   await runtime.start();
+  try {
+    return [await inProcessCall(runtime), await streaming(runtime)];
+  } finally {
+    await runtime.stop();
+  }
+}
+
+async function inProcessCall(runtime: Runtime): Promise<Finding> {
   const message: Message = { id: "m", role: "user", parts: [{ type: "text", text: "hello" }], timestamp: new Date().toISOString() };
   const bare = async (input: Message): Promise<{ text: string }> => ({ text: textOf(input) });
-  const batch = 2000;
   const calls = async (): Promise<void> => {
-    for (let call = 0; call < batch; call += 1) await runtime.call("echo", "hello");
+    for (let call = 0; call < CALLS; call += 1) await runtime.call("echo", "hello");
   };
   const floor = async (): Promise<void> => {
-    for (let call = 0; call < batch; call += 1) await bare(message);
+    for (let call = 0; call < CALLS; call += 1) await bare(message);
   };
-  await calls();
-  await floor();
+  for (const side of [calls, floor, calls, floor]) await side();
   const over: number[] = [];
-  for (let round = 0; round < 15; round += 1) over.push(((await timed(calls)) - (await timed(floor))) / batch);
-  await runtime.stop();
-  return [promise("call-in-process", "an in-process call, over the agent's own work", median(over), 5)];
+  for (let round = 0; round < 25; round += 1) over.push(((await timed(calls)) - (await timed(floor))) / CALLS);
+  return promise("call-in-process", "an in-process call, over the agent's own work", summary(over), 5);
+}
+
+async function streaming(runtime: Runtime): Promise<Finding> {
+  const compared = await interleaved(
+    {
+      ours: async () => {
+        let seen = 0;
+        for await (const event of runtime.stream("stream", "hello")) seen += event.type === "text-delta" ? 1 : 0;
+        assertAll(seen);
+      },
+      floor: async () => {
+        let seen = 0;
+        for await (const event of streams()) seen += event.type === "text-delta" ? 1 : 0;
+        assertAll(seen);
+      },
+    },
+    { calls: 10 },
+  );
+  return row({
+    id: "stream-in-process",
+    what: `an event of a stream of ${EVENTS}, from the agent to the caller`,
+    against: "the agent's async generator, iterated directly",
+    ours: perCall(compared.ours, EVENTS),
+    floor: perCall(compared.floor, EVENTS),
+  });
+}
+
+async function* streams(): AsyncGenerator<AgentEvent, string, void> {
+  for (let index = 0; index < EVENTS; index += 1) yield EVENT;
+  return "done";
+}
+
+function assertAll(seen: number): void {
+  if (seen !== EVENTS) throw new Error(`the stream brought ${seen} of ${EVENTS} events`);
 }

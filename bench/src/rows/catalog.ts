@@ -1,11 +1,11 @@
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { alone, median, timed } from "../measure.ts";
-import { promise, type Row, row } from "../row.ts";
+import { alone, counted, summary, timed } from "../measure.ts";
+import { promise, type Row, row } from "../finding.ts";
 import { filled, inFolder, openStore, populate } from "../stores.ts";
 
 /** What depends on the number of sessions, and the space they take. */
-export async function storeRows(): Promise<readonly Row[]> {
+export async function catalogRows(): Promise<readonly Row[]> {
   return [...(await listOf50()), await findAmongAgents(), await space(100, 1.6), await space(300, 1.35)];
 }
 
@@ -30,8 +30,8 @@ function listOf50(): Promise<readonly Row[]> {
     }
     return [
       promise("list-50-warm", "list 50 of 10,000 sessions, again", warm, 50),
-      promise("list-50-first", "list 50 of 10,000 sessions, first after start", median(first), 100_000),
-      promise("list-50-rebuilt", "list 50 of 10,000 sessions, catalog rebuilt from the logs", median(rebuilt), 500_000),
+      promise("list-50-first", "list 50 of 10,000 sessions, first after start", summary(first), 100_000),
+      promise("list-50-rebuilt", "list 50 of 10,000 sessions, catalog rebuilt from the logs", summary(rebuilt), 500_000),
     ];
   });
 }
@@ -47,7 +47,7 @@ function findAmongAgents(): Promise<Row> {
     const times: number[] = [];
     for (const id of ids.slice(1500)) times.push(await timed(() => reader.get(id)));
     await reader.close();
-    return promise("find-among-1000-agents", "open a session by id among 1,000 agents, first time", median(times), 50);
+    return promise("find-among-1000-agents", "open a session by id among 1,000 agents, first time", summary(times), 50);
   });
 }
 
@@ -63,10 +63,10 @@ function space(characters: number, target: number): Promise<Row> {
       id: `space-${characters}`,
       what: `bytes on disk for 1,000 messages of ${characters} characters`,
       against: "the messages as JSON lines",
-      contender: size,
-      floor: raw,
+      unit: "bytes",
+      ours: counted(size),
+      floor: counted(raw),
       target,
-      is: "at most",
     });
   });
 }
