@@ -74,9 +74,7 @@ async function runTests({ fast }) {
     .filter(({ manifest }) => manifest.nx?.targets?.test !== undefined)
     .filter(({ manifest }) => !fast || manifest.nx.tags?.includes(SLOW) !== true);
   const problems = projects()
-    .filter(
-      ({ folder, manifest }) => manifest.nx?.targets?.test === undefined && existsSync(join(ROOT, folder, "src")) && folder !== "bench",
-    )
+    .filter(({ folder, manifest }) => manifest.nx?.targets?.test === undefined && existsSync(join(ROOT, folder, "src")))
     .map(({ folder }) => `${folder} has no test target`);
   const { problems: failures } = await nx(["run-many", "-t", "test", ...(fast ? [`--exclude=tag:${SLOW}`] : [])]);
   const suites = tested.map(({ folder }) => folder.replace(/^.*\//, ""));

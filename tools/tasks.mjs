@@ -8,6 +8,8 @@ import { ROOT, taskEnvironment } from "./workspace.mjs";
 const TASKS = {
   build: undefined,
   bench: "bench/dist/main.js",
+  "bench:peers": "bench/dist/peers-main.js",
+  "bench:docs": "bench/dist/docs-main.js",
   "demo:crash": "apps/crash-demo/dist/main.js",
   "test:faults": "tools/faults/dist/main.js",
 };

@@ -5,6 +5,9 @@ export type Unit = "µs" | "ms" | "bytes" | "appends";
 /** What a run has found: one comparison with a floor, or a curve over sizes. */
 export type Finding = Row | Curve;
 
+/** A finding of a run, with the group that it belongs to. */
+export type Grouped<Kind extends Finding = Finding> = Kind & { readonly group: string };
+
 /** One comparison, in the table and in `results.json`. */
 export interface Row {
   readonly kind: "row";

@@ -1,5 +1,5 @@
 import { writeDocument } from "./document/write.ts";
-import type { Curve, Finding, Row } from "./finding.ts";
+import type { Curve, Finding, Grouped } from "./finding.ts";
 import { keepResults, thisRun } from "./results.ts";
 import { appendRows } from "./rows/append.ts";
 import { branchRows } from "./rows/branch.ts";
@@ -38,21 +38,21 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 
-const found: Finding[] = [];
+const found: Grouped[] = [];
 const failed: string[] = [];
 for (const [name, measure] of Object.entries(GROUPS)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   process.stderr.write(`${name} …\n`);
   try {
-    found.push(...(await measure()));
+    found.push(...(await measure()).map((each) => ({ ...each, group: name })));
   } catch (error) {
     failed.push(name);
     process.stderr.write(`${name} was not measured: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   }
 }
 const run = thisRun();
-process.stdout.write(`${table(found.filter((each): each is Row => each.kind === "row"))}\n`);
-for (const curve of found.filter((each): each is Curve => each.kind === "curve")) process.stdout.write(`\n${shown(curve)}\n`);
+process.stdout.write(`${table(found.filter((each) => each.kind === "row"))}\n`);
+for (const curve of found.filter((each) => each.kind === "curve")) process.stdout.write(`\n${shown(curve)}\n`);
 process.stdout.write(`\nmedians; ${run.node}, ${run.processors}, ${run.system}\n`);
 if (failed.length > 0) {
   process.stderr.write(`not measured: ${failed.join(", ")}; bench/results.json stays as it was\n`);

@@ -13,24 +13,31 @@ export interface Rounds {
   readonly rounds?: number;
   /** Calls of each side in a round. */
   readonly calls: number;
+  /**
+   * Calls that a side makes before it is another's turn. One, unless some sides work so much longer that each call of the others
+   * would find the processor's caches full of their data. @default 1
+   */
+  readonly inARow?: number;
 }
 
 /**
- * All sides in turn, call by call, so that a noisy neighbour hits each of them; whoever began comes last the next time, since
+ * All sides in turn, call by call or a few in a row, so that a noisy neighbour hits each of them; whoever began comes last the next time, since
  * the first after another's sync may find the disk still at work. The first round warms up and does not count.
  */
 export async function interleaved<Name extends string>(
   sides: Readonly<Record<Name, Side>>,
-  { rounds = 7, calls }: Rounds,
+  { rounds = 7, calls, inARow = 1 }: Rounds,
 ): Promise<Readonly<Record<Name, Summary>>> {
   const names = Object.keys(sides) as Name[];
   const times = new Map<Name, number[]>(names.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round += 1) {
-    for (let call = 0; call < calls; call += 1) {
+    for (let done = 0; done < calls; done += inARow) {
       for (let turn = 0; turn < names.length; turn += 1) {
-        const name = names[(turn + call) % names.length] as Name;
-        const time = await timed(sides[name]);
-        if (round > 0) times.get(name)?.push(time);
+        const name = names[(turn + done / inARow) % names.length] as Name;
+        for (let call = done; call < Math.min(done + inARow, calls); call += 1) {
+          const time = await timed(sides[name]);
+          if (round > 0) times.get(name)?.push(time);
+        }
       }
     }
   }

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
 import { fileURLToPath } from "node:url";
-import type { Contest } from "./contest.ts";
-import type { Finding } from "./finding.ts";
+import type { Contest } from "./contenders/contest.ts";
+import type { Grouped } from "./finding.ts";
 
 /** Where and when a run was made. */
 export interface Run {
@@ -15,7 +15,7 @@ export interface Run {
 
 export interface Results {
   /** `npm run bench` */
-  readonly floors?: { readonly run: Run; readonly findings: readonly Finding[] };
+  readonly floors?: { readonly run: Run; readonly findings: readonly Grouped[] };
   /** `npm run bench:peers` */
   readonly peers?: { readonly run: Run; readonly contests: readonly Contest[]; readonly missing: readonly Missing[] };
 }
@@ -47,7 +47,7 @@ export function thisRun(): Run {
   return {
     date: new Date().toISOString().slice(0, 10),
     node: process.version,
-    system: `${type()} ${release()}`,
+    system: `${type()} ${release().split(".").slice(0, 2).join(".")}`,
     processors: `${cpus().length} × ${first?.model ?? "unknown"}`,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
   };

@@ -1,3 +1,4 @@
+import type { Contest } from "./contenders/contest.ts";
 import type { Row } from "./finding.ts";
 
 /** The rows as text, in columns. */
@@ -14,6 +15,21 @@ export function table(rows: readonly Row[]): string {
     each.against,
   ]);
   return columns([["", "row", "ratio", "target", "ours", "p99", "floor", "unit", "against"], ...cells]);
+}
+
+/** One contest as text: each beside the floor. */
+export function contestTable({ what, unit, sides }: Contest): string {
+  const floor = sides.find(({ role }) => role === "floor")?.summary.median;
+  return `${what}\n${columns([
+    ["", `median, ${unit}`, "p99", "× floor", "survives"],
+    ...sides.map(({ name, summary, survives }) => [
+      name,
+      number(summary.median),
+      number(summary.p99),
+      floor === undefined ? "" : number(summary.median / floor),
+      survives,
+    ]),
+  ])}`;
 }
 
 export function columns(lines: readonly (readonly string[])[]): string {

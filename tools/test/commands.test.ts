@@ -99,7 +99,7 @@ describe("children", () => {
   it("an unknown task or argument is told with what is known", () => {
     const task = spawnSync(process.execPath, [`${TOOLS}run.mjs`, "toString"], { encoding: "utf8" });
     expect(task.status).toBe(2);
-    expect(task.stderr).toContain("build | bench | demo:crash");
+    expect(task.stderr).toContain("build | bench | bench:peers | bench:docs | demo:crash");
     const argument = spawnSync(process.execPath, [`${TOOLS}verify.mjs`, "--quick"], { encoding: "utf8" });
     expect(argument.status).toBe(2);
     expect(argument.stderr).toContain("--fast and --long");

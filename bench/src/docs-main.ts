@@ -1,0 +1,4 @@
+// npm run bench:docs
+import { writeDocument } from "./document/write.ts";
+
+await writeDocument();
