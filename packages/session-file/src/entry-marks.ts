@@ -1,26 +1,30 @@
 import type { Envelope } from "@aixgo/session/backend";
 
 const MAX_OPS = 65_536;
-const MAX_IDS = 1_024;
+/** Ids of the latest entries are kept in two generations of this size: a map that an entry leaves for each one that comes is far slower. */
+const IDS_PER_GENERATION = 1_024;
 
 /** What `find` knows of a log without reading it: the ops that callers gave, once all have been gathered, and the ids of the latest entries. */
 export class EntryMarks {
   /** Undefined: not gathered. */
   #ops: Map<string, number> | undefined;
-  readonly #ids = new Map<string, number>();
+  #ids = new Map<string, number>();
+  #olderIds: ReadonlyMap<string, number> = new Map();
   #complete = false;
   #dropped = false;
 
   readonly seen = ({ id, op, seq }: Envelope): void => {
-    this.#ids.delete(id);
     this.#ids.set(id, seq);
-    if (this.#ids.size > MAX_IDS) this.#ids.delete(this.#ids.keys().next().value as string);
+    if (this.#ids.size >= IDS_PER_GENERATION) {
+      this.#olderIds = this.#ids;
+      this.#ids = new Map();
+    }
     if (op !== undefined && this.#ops !== undefined) this.noteOp(op, seq);
   };
 
   /** Undefined: unknown, the log has to be read. */
   seqOfId(id: string): number | undefined {
-    return this.#ids.get(id);
+    return this.#ids.get(id) ?? this.#olderIds.get(id);
   }
 
   /** Null: no entry has this op. Undefined: unknown. */
@@ -55,6 +59,7 @@ export class EntryMarks {
     this.#ops = undefined;
     this.#complete = false;
     this.#dropped = false;
-    this.#ids.clear();
+    this.#ids = new Map();
+    this.#olderIds = new Map();
   }
 }

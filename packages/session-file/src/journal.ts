@@ -11,7 +11,7 @@ import { offsetOf } from "./offsets.ts";
 import type { OpenLog } from "./open-log.ts";
 import type { OpenLogs } from "./open-logs.ts";
 import { readLater, SYNC_BYTES, type Reading } from "./reading.ts";
-import { follow, JOINT_BYTES, jointOf, type LogState } from "./scan.ts";
+import { follow, followBuilt, JOINT_BYTES, jointOf, type LogState } from "./scan.ts";
 import type { Stripes } from "./stripes.ts";
 import { writeWrapped } from "./wrapped-keys.ts";
 
@@ -168,7 +168,7 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
         const fence = Math.max(state.head.fence, record?.fence ?? 0);
         if (request.acquire !== undefined && (isLive(record) || request.acquire.fence !== fence + 1))
           return { head: shown(), conflict: true };
-        if (prepared?.on !== state) prepared = prepare(state, joined, doing);
+        if (prepared?.on !== state) prepared = prepare(state, request.lines, joined, doing);
         before = state;
         if (dropped.has(log.id)) dropped.writeAgain(log);
         write(log, joined, prepared, { former: record, next: nextLease(request, record, ref) }, request.keys, doing);
@@ -179,7 +179,8 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
         finish,
         ahead({ state }) {
           const { seq, hash } = request.expect;
-          if (prepared?.on !== state && state.head.seq === seq && state.head.hash === hash) prepared = prepare(state, joined, doing);
+          if (prepared?.on !== state && state.head.seq === seq && state.head.hash === hash)
+            prepared = prepare(state, request.lines, joined, doing);
         },
       },
     );
@@ -336,8 +337,10 @@ function mayHold(answer: Appended, joined: Buffer, { expect, lines }: Append): b
 }
 
 /** A log that accepted a line which does not follow could never be read again. */
-function prepare(state: LogState, joined: Buffer, doing: string): Prepared {
+function prepare(state: LogState, lines: readonly Uint8Array[], joined: Buffer, doing: string): Prepared {
   const marks: Envelope[] = [];
+  const own = followBuilt(state, lines, (entry) => marks.push(entry));
+  if (own !== undefined) return { on: state, next: own, marks };
   const step = follow(state, joined, JOINT_BYTES, (entry) => marks.push(entry));
   if (step.bad !== undefined || step.state === undefined || step.state.head.bytes !== state.head.bytes + joined.length - JOINT_BYTES) {
     throw new AixgoError(

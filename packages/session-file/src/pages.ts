@@ -49,38 +49,55 @@ export function createPages(journal: Journal, layout: Layout, stripes: Stripes):
 
   return {
     async *read(ref, range = {}) {
-      const { from, to, reverse, limit, signal } = checked(range);
-      const opened = await piece(ref, function* (log) {
-        const { head } = log.state;
-        let first = from;
-        let last = Math.min(to, head.seq);
-        if (limit !== undefined) {
-          if (reverse) first = Math.max(first, last - limit + 1);
-          else last = Math.min(last, first + limit - 1);
-        }
-        if (first > last) return { first, last, start: 0, end: 0, damage: log.damage };
-        const end = yield* offsetOf(head, last + 1);
-        return { first, last, start: yield* offsetOf(head, first), end, damage: to > head.seq ? log.damage : undefined };
+      const asked = checked(range);
+      const { reverse, signal } = asked;
+      const step = (span: Span, seq: number, at: number, want: number): Reading<Piece> =>
+        reverse ? backward(seq, span.first, at, span.start, PAGE_BYTES) : forward(ref, seq, span.last, at, span.end, want);
+      // Small pieces first: whoever wants only the beginning does not pay for more. The first comes with the look at the log.
+      const { span, begun } = await piece(ref, function* (log) {
+        const span = yield* spanOf(log, asked);
+        if (span.first > span.last || (reverse && span.damage !== undefined)) return { span, begun: undefined };
+        return {
+          span,
+          begun: yield* reverse ? step(span, span.last, span.end, PAGE_BYTES) : step(span, span.first, span.start, PAGE_BYTES),
+        };
       });
-      if (reverse && opened.damage !== undefined) throw opened.damage;
-      let seq = reverse ? opened.last : opened.first;
-      let at = reverse ? opened.end : opened.start;
-      let budget = SYNC_BYTES;
-      while (reverse ? seq >= opened.first : seq <= opened.last) {
+      if (reverse && span.damage !== undefined) throw span.damage;
+      let budget = SYNC_BYTES - PAGE_BYTES;
+      for (let next = begun; next !== undefined;) {
         if (signal?.aborted === true) throw new AixgoError("CANCELLED", `reading session ${ref.id} was cancelled`);
-        // Small pieces first: whoever wants only the beginning does not pay for more.
+        yield* next.pages;
+        const { nextSeq, nextOffset } = next;
+        const isDone = reverse ? nextSeq < span.first : nextSeq > span.last;
         const want = budget > 0 ? PAGE_BYTES : SYNC_BYTES;
         budget -= want;
-        const step = await piece(ref, () =>
-          reverse ? backward(seq, opened.first, at, opened.start, PAGE_BYTES) : forward(ref, seq, opened.last, at, opened.end, want),
-        );
-        yield* step.pages;
-        seq = step.nextSeq;
-        at = step.nextOffset;
+        next = isDone ? undefined : await piece(ref, () => step(span, nextSeq, nextOffset, want));
       }
-      if (opened.damage !== undefined) throw opened.damage;
+      if (span.damage !== undefined) throw span.damage;
     },
   };
+}
+
+/** Which lines are read, and where they lie. */
+interface Span {
+  readonly first: number;
+  readonly last: number;
+  readonly start: number;
+  readonly end: number;
+  /** What is wrong behind the last of them, if that was asked for. */
+  readonly damage: AixgoError | undefined;
+}
+
+function* spanOf({ state: { head }, damage }: OpenLog, { from, to, reverse, limit }: ReturnType<typeof checked>): Reading<Span> {
+  let first = from;
+  let last = Math.min(to, head.seq);
+  if (limit !== undefined) {
+    if (reverse) first = Math.max(first, last - limit + 1);
+    else last = Math.min(last, first + limit - 1);
+  }
+  if (first > last) return { first, last, start: 0, end: 0, damage };
+  const end = yield* offsetOf(head, last + 1);
+  return { first, last, start: yield* offsetOf(head, first), end, damage: to > head.seq ? damage : undefined };
 }
 
 function* forward(ref: Ref, first: number, last: number, start: number, end: number, want: number): Reading<Piece> {

@@ -1,6 +1,6 @@
 import { hash as digest } from "node:crypto";
 import { isAixgoError } from "@aixgo/core";
-import { dataOf, endsWithHash, expectedHash, expectedHashIn, hashBehind, HeadFold, TRAILER_BYTES } from "@aixgo/session/backend";
+import { builtLine, dataOf, endsWithHash, expectedHash, expectedHashIn, hashBehind, HeadFold, TRAILER_BYTES } from "@aixgo/session/backend";
 import type { Envelope, Head, HeaderData } from "@aixgo/session/backend";
 import { SYNC_BYTES, PAGE_BYTES, type Reading } from "./reading.ts";
 
@@ -18,6 +18,9 @@ export interface LogState {
 export const JOINT_BYTES = 46;
 const HASH_BYTES = 43;
 const NEWLINE = 0x0a;
+/** The place in its batch of an entry that is one by itself. */
+const SINGLE = [0, 1] as const;
+
 export interface Followed {
   /** After the last whole batch. */
   readonly state: LogState | undefined;
@@ -79,6 +82,34 @@ export function follow(state: LogState | undefined, bytes: Buffer, from: number,
           sync: committed.sync,
         };
   return bad === undefined ? { state: next } : { state: next, bad };
+}
+
+/**
+ * The same for lines that this process has built, one behind the other: there is nothing to hash or to parse. Undefined: one
+ * of them was not, or they do not follow; then their bytes must be looked at.
+ */
+export function followBuilt(state: LogState, lines: readonly Uint8Array[], seen: (entry: Envelope) => void): LogState | undefined {
+  const folding = new HeadFold(state.head);
+  const entries: Envelope[] = [];
+  let { lastStart, sync } = state;
+  let due = 0;
+  let of = 1;
+  for (const line of lines) {
+    const built = builtLine(line);
+    if (built === undefined || built.previousHash !== folding.hash || built.envelope.seq !== folding.seq + 1) return undefined;
+    const { envelope } = built;
+    const [index, count] = envelope.batch ?? SINGLE;
+    if (index !== due || (due > 0 && count !== of)) return undefined;
+    of = count;
+    due = due + 1 < of ? due + 1 : 0;
+    lastStart = folding.bytes;
+    if (envelope.sync !== undefined) sync = envelope.sync;
+    folding.push(line, envelope.hash);
+    entries.push(envelope);
+  }
+  if (due !== 0) return undefined;
+  for (const entry of entries) seen(entry);
+  return { head: headOf(folding), lastStart, sync };
 }
 
 /** The head after lines that were verified: the fold has gone beyond the last whole batch. */

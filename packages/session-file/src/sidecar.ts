@@ -1,5 +1,5 @@
 import { encodeSegment } from "@aixgo/security";
-import { removeFile, replaceNow } from "./durable.ts";
+import { overwriteNow, removeFile } from "./durable.ts";
 import type { Layout } from "./layout.ts";
 import type { Reading } from "./reading.ts";
 import { encodeRecord, readRecord } from "./record.ts";
@@ -11,7 +11,7 @@ export const SIDECAR_EVERY_BYTES: number = 1024 * 1024;
 /** Remembers the state of a log so that opening it need not read it whole. A cache: not synced, and never trusted on its word. */
 export function writeSidecar(layout: Layout, id: string, state: LogState): void {
   try {
-    replaceNow(layout.part("drafts"), pathOf(layout, id), encodeRecord(state));
+    overwriteNow(pathOf(layout, id), encodeRecord(state));
   } catch {
     // Without a sidecar the log is read whole.
   }

@@ -1,4 +1,4 @@
-import { fold, type Head, type Position, type Ref } from "@aixgo/session/backend";
+import { type Head, HeadFold, type Position, type Ref } from "@aixgo/session/backend";
 
 /** What lines change in a head, whatever else is in it: so an append needs to know of the old head no more than its position. */
 export interface Delta {
@@ -30,7 +30,9 @@ export function deltaOf(ref: Ref, expect: Position, lines: readonly Uint8Array[]
     bytes: 0,
     info: { id: ref.id, agentName: "", version: expect.seq, messageCount: 0, createdAt: "", updatedAt: "", metadata: UNCHANGED },
   };
-  const { seq, hash, headSeq, fence, bytes, info, unsupported } = lines.reduce<Head>(fold, blank);
+  const folding = new HeadFold(blank);
+  for (const line of lines) folding.push(line);
+  const { seq, hash, headSeq, fence, bytes, info, unsupported } = folding.head as Head;
   return {
     seq,
     hash,

@@ -15,6 +15,8 @@ export type {
 } from "./contract.ts";
 export { assertDigest, receiveBlob } from "./blob.ts";
 export { canonicalJson } from "./canonical-json.ts";
+export { builtLine } from "./built-line.ts";
+export type { BuiltLine } from "./built-line.ts";
 export { asBuffer, claimedHash, endsWithHash, expectedHash, expectedHashIn, hashBehind, sealLine, TRAILER_BYTES } from "./chain.ts";
 export { dataOf, entryOf, envelopeOf } from "./envelope.ts";
 export { fold, HeadFold } from "./fold.ts";

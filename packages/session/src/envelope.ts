@@ -1,4 +1,5 @@
 import { AixgoError, type Json } from "@aixgo/core";
+import { builtLine } from "./built-line.ts";
 import { asBuffer, claimedHash, TRAILER_BYTES } from "./chain.ts";
 import type { Entry, Envelope } from "./entry.ts";
 
@@ -12,6 +13,8 @@ const DATA_KEY = Buffer.from(',"data":');
  * Whoever has verified the line gives its hash, so that it need not be read from it.
  */
 export function envelopeOf(line: Uint8Array, knownHash?: string): Envelope {
+  const built = builtLine(line);
+  if (built !== undefined) return built.envelope;
   const view = asBuffer(line);
   const at = view.indexOf(DATA_KEY);
   if (at < 0) throw corrupt("a line of the log has no data");

@@ -1,5 +1,9 @@
+import { markBuilt } from "./built-line.ts";
 import { sealLine } from "./chain.ts";
-import type { EntryType } from "./entry.ts";
+import type { EntryType, Envelope } from "./entry.ts";
+
+/** Filled by assignment: members that are spread cost as much as the rest of a line. */
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Where a log ends: all that the next line depends on. */
 export interface Tip {
@@ -56,20 +60,48 @@ export function placeLine(tip: Tip, draft: Draft, index: number, of: number, tim
   const isPath = draft.side === undefined;
   const target = draft.side?.to ?? tip;
   const n = isPath ? tip.n + (draft.type === "message" ? 1 : 0) : target.n;
+  const time = draft.timestamp ?? timestamp;
+  // The text, and beside it the same members as they would be read from it.
+  const envelope = { v: 1, seq, id: draft.id, timestamp: time, type: draft.type, n, hash: "" } as Mutable<Envelope>;
   let body = `{"v":1,"seq":${seq},"id":"${draft.id}"`;
-  if (isPath && tip.headSeq !== tip.seq) body += `,"parentId":"${tip.headId}","parentSeq":${tip.headSeq}`;
-  body += `,"timestamp":"${draft.timestamp ?? timestamp}","type":"${draft.type}"`;
-  if (draft.op !== undefined) body += `,"op":${JSON.stringify(draft.op)}`;
-  if (of > 1) body += `,"batch":[${index},${of}]`;
-  if (sync !== undefined) body += `,"sync":${sync}`;
-  if (!isPath) body += `,"head":${target.headSeq}`;
+  if (isPath && tip.headSeq !== tip.seq) {
+    body += `,"parentId":"${tip.headId}","parentSeq":${tip.headSeq}`;
+    envelope.parentId = tip.headId;
+    envelope.parentSeq = tip.headSeq;
+  }
+  body += `,"timestamp":"${time}","type":"${draft.type}"`;
+  if (draft.op !== undefined) {
+    body += `,"op":${JSON.stringify(draft.op)}`;
+    envelope.op = draft.op;
+  }
+  if (of > 1) {
+    body += `,"batch":[${index},${of}]`;
+    envelope.batch = [index, of];
+  }
+  if (sync !== undefined) {
+    body += `,"sync":${sync}`;
+    envelope.sync = sync;
+  }
+  if (!isPath) {
+    body += `,"head":${target.headSeq}`;
+    envelope.head = target.headSeq;
+  }
   body += `,"n":${n}`;
-  if (draft.turn !== undefined) body += `,"turn":${draft.turn}`;
-  if (draft.fence !== undefined) body += `,"fence":${draft.fence}`;
+  if (draft.turn !== undefined) {
+    body += `,"turn":${draft.turn}`;
+    envelope.turn = draft.turn;
+  }
+  if (draft.fence !== undefined) {
+    body += `,"fence":${draft.fence}`;
+    envelope.fence = draft.fence;
+  }
   if (draft.unknown !== undefined) body += draft.unknown;
   body += `,"data":${typeof draft.data === "string" ? draft.data : draft.data(tip)}`;
   const { line, hash } = sealLine(tip.hash, body);
-  const placed: { -readonly [K in keyof Tip]: Tip[K] } = isPath
+  envelope.hash = hash;
+  // Members that are not known here are known to whoever parses the line.
+  if (draft.unknown === undefined) markBuilt(line, { envelope, previousHash: tip.hash });
+  const placed: Mutable<Tip> = isPath
     ? { seq, hash, headSeq: seq, headId: draft.id, headHash: hash, n }
     : { seq, hash, headSeq: target.headSeq, headId: target.headId, headHash: target.headHash, n };
   const waitsFor = isPath ? draft.waitsFor : target.waitsFor;

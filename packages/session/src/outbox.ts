@@ -19,11 +19,19 @@ export interface Outbox {
   readonly outgoing: readonly Outgoing[];
 }
 
+const NOTHING: readonly Outgoing[] = [];
+
+function mayHoldFiles(parts: readonly Part[]): boolean {
+  for (const { type } of parts) if (type === "file" || type === "tool-result") return true;
+  return false;
+}
+
 /**
  * Moves large data out of the parts of a message: its address then names the digest of its bytes. The part's `mediaType` says
  * what they are; that of the `data:` address is not kept. Nothing is stored here. Throws `LIMIT_EXCEEDED`, `INVALID_INPUT`.
  */
 export function moveOut(parts: readonly Part[], maxBlobBytes: number): Outbox {
+  if (!mayHoldFiles(parts)) return { parts, outgoing: NOTHING };
   const outgoing: Outgoing[] = [];
   const moved = mapFiles(parts, (file): FilePart => {
     const named = digestOf(file.url);

@@ -82,7 +82,7 @@ export class StoredSession implements Session {
       const written = await turn.appendAll(inputs);
       return { version: written.tip.seq, messages: written.entries().map(decodeMessage) };
     }
-    const storing = open.attachments.store(inputs.flatMap(({ outgoing }) => outgoing));
+    const storing = open.attachments.store(outgoingOf(inputs));
     if (storing !== undefined) await storing;
     return appendOnce(open, inputs, { op, expectedVersion, signal });
   }
@@ -250,4 +250,9 @@ function wantsInline({ attachments = "address" }: MessagesOptions): boolean {
   if (attachments !== "address" && attachments !== "inline")
     throw new AixgoError("INVALID_OPTION", `attachments must be "address" or "inline", not ${JSON.stringify(attachments)}`);
   return attachments === "inline";
+}
+
+function outgoingOf(inputs: readonly EncodedMessage[]): EncodedMessage["outgoing"] {
+  const [first] = inputs;
+  return inputs.length === 1 && first !== undefined ? first.outgoing : inputs.flatMap(({ outgoing }) => outgoing);
 }

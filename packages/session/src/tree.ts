@@ -219,7 +219,8 @@ export class Verifier {
     const text = decoded.length === page.length ? decoded : undefined;
     const verified: Verified[] = [];
     for (let start = 0; start < page.length;) {
-      const end = page.indexOf(NEWLINE, start);
+      // Far quicker in a text than in bytes.
+      const end = text === undefined ? page.indexOf(NEWLINE, start) : text.indexOf("\n", start);
       if (end < 0) throw this.#corrupt("ends in the middle of a line");
       const previous = this.#hash;
       if (previous === undefined) this.#hash = this.#anchor = this.#claimOf(page.subarray(start, end));

@@ -1,5 +1,6 @@
 import { AixgoError, isAixgoError } from "@aixgo/core";
 import { setTimeout as delay } from "node:timers/promises";
+import { forgetBuilt } from "./built-line.ts";
 import { claimedHash } from "./chain.ts";
 import type { Append, Head, Lease } from "./contract.ts";
 import type { Entry } from "./entry.ts";
@@ -219,6 +220,8 @@ export class Writer {
       const line = lines[index] as Buffer;
       // Only the batch's last hash is at hand; a line before it claims its own.
       this.#log.appended(first + index, line, index === lines.length - 1 ? tip.hash : claimedHash(line));
+      // The line stays in memory for long; what the store needed to know of it does not.
+      forgetBuilt(line);
     }
   }
 
@@ -272,7 +275,7 @@ export class Writer {
     const { acquire, lease, release } = (placed.at(-1) as Placed).pending.batch;
     const request: { -readonly [K in keyof Append]: Append[K] } = {
       expect: { seq: head.seq, hash: head.hash },
-      lines: placed.length === 1 ? (placed[0] as Placed).lines : placed.flatMap(({ lines }) => lines),
+      lines: linesOf(placed),
     };
     if (acquire !== undefined) request.acquire = acquire;
     if (lease !== undefined) request.lease = lease;
@@ -327,6 +330,13 @@ export class Writer {
     const missing = placed.findIndex(({ tip }) => hashes.get(tip.seq) !== tip.hash);
     return missing < 0 ? placed.length : missing;
   }
+}
+
+function linesOf(placed: readonly Placed[]): readonly Buffer[] {
+  if (placed.length === 1) return (placed[0] as Placed).lines;
+  const all: Buffer[] = [];
+  for (const { lines } of placed) for (const line of lines) all.push(line);
+  return all;
 }
 
 /** Whether the head, as the store answered just now, shows a live lease. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { isAixgoError, type Json } from "@aixgo/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { dataOf, entryOf, envelopeOf, expectedHash, expectedHashIn, fold, type Head } from "../src/backend.ts";
+import { builtLine, dataOf, entryOf, envelopeOf as envelopeOfLine, expectedHash, expectedHashIn, fold, type Head } from "../src/backend.ts";
 import { emptyTip, placeLine } from "../src/line.ts";
 
 const TIME = "2026-01-02T03:04:05.678Z";
@@ -13,6 +13,10 @@ const header = placeLine(
   1,
   TIME,
 );
+
+/** As a reader sees it, who has only the bytes. */
+const read = (line: Uint8Array): Buffer => Buffer.from(line);
+const envelopeOf = (line: Uint8Array): ReturnType<typeof envelopeOfLine> => envelopeOfLine(read(line));
 
 describe("a line of the log", () => {
   it("has its scalars first, then data, then the hash", () => {
@@ -85,6 +89,54 @@ describe("a line of the log", () => {
   it("of a later format asks for an update instead of being read wrongly", () => {
     const later = Buffer.from(header.line.toString().replace('"v":1', '"v":2'));
     expect(() => envelopeOf(later)).toThrow(expect.objectContaining({ code: "UNSUPPORTED_ENTRY" }) as Error);
+  });
+});
+
+describe("a line that was built here", () => {
+  const place = fc.record({
+    seq: fc.nat(),
+    isBehindHead: fc.boolean(),
+    side: fc.constantFrom(undefined, {}, { to: { headSeq: 0, headId: "h", headHash: header.tip.hash, n: 0 } }),
+    op: fc.option(fc.string({ unit: "grapheme" }), { nil: undefined }),
+    batch: fc.tuple(fc.nat(5), fc.integer({ min: 1, max: 6 })),
+    sync: fc.option(fc.nat(), { nil: undefined }),
+    turn: fc.option(fc.nat(), { nil: undefined }),
+    fence: fc.option(fc.nat(), { nil: undefined }),
+    type: fc.constantFrom("message" as const, "turn" as const, "metadata" as const),
+    data: fc.jsonValue(),
+  });
+
+  it("is known as its bytes say, member for member", () => {
+    fc.assert(
+      fc.property(place, ({ seq, isBehindHead, side, op, batch: [index, of], sync, turn, fence, type, data }) => {
+        const tip = { ...header.tip, seq: isBehindHead ? seq + 1 : seq, headSeq: seq, headId: "p" };
+        const draft = {
+          id: "m",
+          type,
+          data: JSON.stringify(data),
+          ...(side === undefined ? undefined : { side }),
+          ...(op === undefined ? undefined : { op }),
+          ...(turn === undefined ? undefined : { turn }),
+          ...(fence === undefined ? undefined : { fence }),
+        };
+        const { line } = placeLine(tip, draft, index, of, TIME, sync);
+        expect(builtLine(line)).toEqual({ envelope: envelopeOf(line), previousHash: tip.hash });
+        expect(Object.keys(builtLine(line)?.envelope ?? {}).sort()).toEqual(Object.keys(envelopeOf(line)).sort());
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("is vouched for only as that very piece of memory", () => {
+    expect(builtLine(header.line)).toBeDefined();
+    for (const other of [read(header.line), header.line.subarray(), new Uint8Array(header.line), structuredClone(header.line)])
+      expect(builtLine(other)).toBeUndefined();
+  });
+
+  it("with members that this version does not know is read from its bytes", () => {
+    const { line } = placeLine(header.tip, { id: "m", type: "message", data: "{}", unknown: ',"later":1' }, 0, 1, TIME);
+    expect(builtLine(line)).toBeUndefined();
+    expect(envelopeOfLine(line)).toMatchObject({ later: 1 });
   });
 });
 
