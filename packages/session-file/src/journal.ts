@@ -62,11 +62,14 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
   const dropped = new DroppedTails();
 
   /** Runs `look` until it has a value: every other answer means that the log has moved on, and how to follow it. */
-  async function settle<T>(id: string, look: (log: OpenLog) => Promise<{ value: T } | "behind" | "replaced">): Promise<T> {
+  async function settle<T>(
+    id: string,
+    look: (log: OpenLog, isJustOpened: boolean) => Promise<{ value: T } | "behind" | "replaced">,
+  ): Promise<T> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const outcome = await logs.use(id, async (log) => {
+      const outcome = await logs.use(id, async (log, isJustOpened) => {
         // A damaged log may have been restored meanwhile: it is opened anew for every call.
-        const looked = log.damage !== undefined && attempt === 0 ? "replaced" : await look(log);
+        const looked = log.damage !== undefined && attempt === 0 ? "replaced" : await look(log, isJustOpened);
         if (looked === "behind") await log.catchUp();
         if (looked === "replaced") logs.drop(log);
         return looked;
@@ -77,8 +80,8 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
   }
 
   const withLog: Journal["withLog"] = (id, body) =>
-    settle(id, async (log) => {
-      const fresh = log.refresh(undefined);
+    settle(id, async (log, isJustOpened) => {
+      const fresh = isJustOpened ? "current" : log.refresh(undefined);
       return fresh === "current" ? { value: await body(log) } : fresh;
     });
 

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, lstatSync, readSync, type Stats } from "node:fs";
-import { isAixgoError, type AixgoError } from "@aixgo/core";
+import type { AixgoError } from "@aixgo/core";
 import { openPrivate } from "./durable.ts";
 import { assertPrivate, folderOf, type Layout } from "./layout.ts";
 import { EntryMarks } from "./entry-marks.ts";
@@ -45,6 +45,7 @@ export class OpenLog {
   readonly marks: EntryMarks = new EntryMarks();
   #sidecarAt: number;
   #last: Promise<void> | undefined;
+  #whole: Buffer | undefined;
 
   constructor(
     layout: Layout,
@@ -104,6 +105,17 @@ export class OpenLog {
       this.#advanceTo(advanced.state as LogState);
     }
     if (this.state.head.bytes < size) this.tornSize = size;
+  }
+
+  /** The whole of a short log, as it was just read and verified. It is kept for this turn of the event loop: who opens a session mostly reads it next. */
+  keepWhole(bytes: Buffer): void {
+    this.#whole = bytes;
+    setImmediate(() => (this.#whole = undefined));
+  }
+
+  /** All bytes of the log up to `end`, if they were read and verified in this turn of the event loop. */
+  wholeUpTo(end: number): Buffer | undefined {
+    return this.#whole?.length === end ? this.#whole : undefined;
   }
 
   /** Lines were written, and verified before. */
@@ -202,19 +214,23 @@ export async function openLog(
   maxLineBytes: number,
 ): Promise<OpenLog | undefined> {
   const path = layout.log(folder, id);
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return undefined;
-  assertPrivate(lstatSync(layout.agentFolder(folder)), "folder", `${layout.shown}/${folder}`);
-  assertPrivate(stat, "file", `${layout.shown}/${layout.shownLog(folder, id)}`);
+  const assertLog = (stat: Stats): void => {
+    assertPrivate(lstatSync(layout.agentFolder(folder)), "folder", `${layout.shown}/${folder}`);
+    assertPrivate(stat, "file", `${layout.shown}/${layout.shownLog(folder, id)}`);
+  };
   let fd: number;
   try {
+    // Mostly it is there and a plain file: it is looked at through its descriptor.
     fd = openPrivate(path, constants.O_RDWR);
   } catch (error) {
-    if (isMissingNow(error)) return undefined;
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return undefined;
+    assertLog(stat);
     throw error;
   }
   try {
     const opened = fstatSync(fd);
+    assertLog(opened);
     const { size } = opened;
     if (size === 0) {
       closeSync(fd);
@@ -222,7 +238,8 @@ export async function openLog(
     }
     // A short log has none worth looking for.
     const remembered = size > PAGE_BYTES ? await readLater(fd, readSidecar(layout, id, size)) : undefined;
-    const advanced = await readLater(fd, advance(remembered, size));
+    let read: Buffer | undefined;
+    const advanced = await readLater(fd, advance(remembered, size), (bytes) => (read = bytes));
     let state = advanced.state;
     let damage = await readLater(fd, judge(advanced, size, maxLineBytes));
     if (damage !== undefined) {
@@ -242,6 +259,7 @@ export async function openLog(
     const beside = { sidecarAt: remembered?.head.bytes ?? 0, keys: readWrapped(layout, id) };
     const log = new OpenLog(layout, stripes, id, folder, { fd, stat: opened }, state, beside);
     if (damage !== undefined) log.damage = corrupt(layout, folder, id, damage);
+    if (read?.length === state.head.bytes) log.keepWhole(read);
     if (state.head.bytes < size) {
       const now = fstatSync(fd).size;
       if (state.head.bytes < now) log.tornSize = now;
@@ -252,8 +270,4 @@ export async function openLog(
     closeSync(fd);
     throw error;
   }
-}
-
-function isMissingNow(error: unknown): boolean {
-  return !isAixgoError(error) && (error as { code?: unknown }).code === "ENOENT";
 }

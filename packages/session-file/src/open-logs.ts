@@ -21,8 +21,11 @@ export function descriptorBudget(limit: number = openFileLimit()): { readonly lo
 
 /** The open logs, the least recently used closed first, none while it is in use. */
 export interface OpenLogs {
-  /** Runs `body` on the session's log, opened if it is not. Throws `SESSION_NOT_FOUND`, `SESSION_DELETED`, `ENTRY_CORRUPT`. */
-  use<T>(id: string, body: (log: OpenLog) => T | Promise<T>): Promise<T>;
+  /**
+   * Runs `body` on the session's log, opened if it is not; `isJustOpened`: by this call, so it was read after the call began.
+   * Throws `SESSION_NOT_FOUND`, `SESSION_DELETED`, `ENTRY_CORRUPT`.
+   */
+  use<T>(id: string, body: (log: OpenLog, isJustOpened: boolean) => T | Promise<T>): Promise<T>;
   /** Ends a use that began with `users++`. */
   release(log: OpenLog): void;
   /** The log if it is open already: for calls that need not wait for anything. */
@@ -79,14 +82,15 @@ export function createOpenLogs(store: {
     }
   }
 
-  async function take(id: string): Promise<OpenLog> {
+  async function take(id: string): Promise<{ readonly log: OpenLog; readonly isJustOpened: boolean }> {
     const known = logs.get(id);
     if (known !== undefined) {
       logs.delete(id);
       logs.set(id, known);
-      return known;
+      return { log: known, isJustOpened: false };
     }
     let pending = opening.get(id);
+    const isJustOpened = pending === undefined;
     if (pending === undefined) {
       pending = open(id).then((log) => {
         keep(log);
@@ -96,7 +100,7 @@ export function createOpenLogs(store: {
       const done = (): void => void opening.delete(id);
       pending.then(done, done);
     }
-    return pending;
+    return { log: await pending, isJustOpened };
   }
 
   function drop(log: OpenLog): void {
@@ -104,10 +108,10 @@ export function createOpenLogs(store: {
     if (log.users === 0) log.close();
   }
 
-  async function pin<T>(log: OpenLog, body: (log: OpenLog) => T | Promise<T>): Promise<T> {
+  async function pin<T>(log: OpenLog, body: () => T | Promise<T>): Promise<T> {
     log.users++;
     try {
-      return await body(log);
+      return await body();
     } finally {
       release(log);
     }
@@ -122,10 +126,11 @@ export function createOpenLogs(store: {
   return {
     release,
     async use(id, body) {
-      let log = await take(id);
+      let taken = await take(id);
       // Dropped or evicted between its opening and this turn of the loop.
-      while (log.closed) log = await take(id);
-      return pin(log, body);
+      while (taken.log.closed) taken = await take(id);
+      const { log, isJustOpened } = taken;
+      return pin(log, () => body(log, isJustOpened));
     },
     cached(id) {
       const known = logs.get(id);

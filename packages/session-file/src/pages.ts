@@ -57,6 +57,8 @@ export function createPages(journal: Journal, layout: Layout, stripes: Stripes):
       const { span, begun } = await piece(ref, function* (log) {
         const span = yield* spanOf(log, asked);
         if (span.first > span.last || (reverse && span.damage !== undefined)) return { span, begun: undefined };
+        const whole = span.first === 0 && !reverse ? log.wholeUpTo(span.end) : undefined;
+        if (whole !== undefined) return { span, begun: { pages: [whole], nextSeq: span.last + 1, nextOffset: span.end } };
         return {
           span,
           begun: yield* reverse ? step(span, span.last, span.end, PAGE_BYTES) : step(span, span.first, span.start, PAGE_BYTES),

@@ -18,13 +18,16 @@ export function readNow<T>(fd: number, reading: Reading<T>): T {
   return step.value;
 }
 
-export async function readLater<T>(fd: number, reading: Reading<T>): Promise<T> {
+/** `look` is shown what was read. */
+export async function readLater<T>(fd: number, reading: Reading<T>, look?: (bytes: Buffer) => void): Promise<T> {
   let left = SYNC_BYTES;
   let step = reading.next();
   while (step.done !== true) {
     const wanted = step.value;
     left -= wanted.length;
-    step = reading.next(left >= 0 ? bytesNow(fd, wanted) : await bytesLater(fd, wanted));
+    const bytes = left >= 0 ? bytesNow(fd, wanted) : await bytesLater(fd, wanted);
+    look?.(bytes);
+    step = reading.next(bytes);
   }
   return step.value;
 }
