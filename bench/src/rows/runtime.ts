@@ -1,3 +1,4 @@
+import { EventEmitter, on } from "node:events";
 import { type AgentEvent, createRuntime, type Message, type Runtime, textOf } from "@aixgo/core";
 import { type Finding, promise, row } from "../finding.ts";
 import { interleaved, perCall, summary, timed } from "../measure.ts";
@@ -13,7 +14,7 @@ export async function runtimeRows(): Promise<readonly Finding[]> {
     .register("stream", streams);
   await runtime.start();
   try {
-    return [await inProcessCall(runtime), await streaming(runtime)];
+    return [await inProcessCall(runtime), await streaming(runtime), await mailbox(runtime)];
   } finally {
     await runtime.stop();
   }
@@ -59,11 +60,41 @@ async function streaming(runtime: Runtime): Promise<Finding> {
   });
 }
 
+/** Messages from a sender to a loop that receives them, beside the same through an emitter and an iterator over it. */
+async function mailbox(runtime: Runtime): Promise<Finding> {
+  const through = async (send: (index: number) => unknown, source: AsyncIterable<unknown>): Promise<void> => {
+    const receiving = (async () => {
+      let seen = 0;
+      for await (const _ of source) if ((seen += 1) === EVENTS) break;
+      assertAll(seen);
+    })();
+    for (let index = 0; index < EVENTS; index += 1) await send(index);
+    await receiving;
+  };
+  const compared = await interleaved(
+    {
+      ours: () => through(() => runtime.send("echo", "hello"), runtime.receive("echo")),
+      floor: () => {
+        const emitter = new EventEmitter();
+        return through(() => emitter.emit("message", "hello"), on(emitter, "message"));
+      },
+    },
+    { calls: 10 },
+  );
+  return row({
+    id: "mailbox-in-process",
+    what: "a message from send to receive",
+    against: "an EventEmitter and the iterator of node:events over it",
+    ours: perCall(compared.ours, EVENTS),
+    floor: perCall(compared.floor, EVENTS),
+  });
+}
+
 async function* streams(): AsyncGenerator<AgentEvent, string, void> {
   for (let index = 0; index < EVENTS; index += 1) yield EVENT;
   return "done";
 }
 
 function assertAll(seen: number): void {
-  if (seen !== EVENTS) throw new Error(`the stream brought ${seen} of ${EVENTS} events`);
+  if (seen !== EVENTS) throw new Error(`${seen} of ${EVENTS} came`);
 }
