@@ -112,7 +112,16 @@ export async function contest(discipline: Discipline, contenders: readonly Conte
       });
       if (side !== undefined) sides[contender.name] = side;
     }
-    const found = await interleaved(sides, { rounds: ROUNDS, calls: discipline.calls, inARow: IN_A_ROW });
+    const lost = new Set<string>();
+    const found = await interleaved(sides, {
+      rounds: ROUNDS,
+      calls: discipline.calls,
+      inARow: IN_A_ROW,
+      failed(name, error) {
+        lost.add(name);
+        report([...stores.keys()].find((each) => each.name === name) as Contender, discipline.what, missing, error);
+      },
+    });
     const { id, what, size, series } = discipline;
     return {
       id,
@@ -120,7 +129,7 @@ export async function contest(discipline: Discipline, contenders: readonly Conte
       unit: "µs",
       size,
       ...(series === undefined ? undefined : { series }),
-      sides: [...stores.keys()].flatMap((each) => sideOf(each, found[each.name])),
+      sides: [...stores.keys()].flatMap((each) => (lost.has(each.name) ? [] : sideOf(each, found[each.name]))),
     };
   });
 }
@@ -174,10 +183,14 @@ async function attempt<T>(contender: Contender, what: string, missing: Missing[]
   try {
     return await work();
   } catch (error) {
-    if (contender.role !== "peer") throw error;
-    missing.push({ name: contender.name, reason: `${what}: ${error instanceof Error ? error.message : String(error)}` });
+    report(contender, what, missing, error);
     return undefined;
   }
+}
+
+function report({ name, role }: Contender, what: string, missing: Missing[], error: unknown): void {
+  if (role !== "peer") throw error;
+  missing.push({ name, reason: `${what}: ${error instanceof Error ? error.message : String(error)}` });
 }
 
 async function many(store: Store, size: number, length: number): Promise<readonly Conversation[]> {

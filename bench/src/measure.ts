@@ -18,6 +18,8 @@ export interface Rounds {
    * would find the processor's caches full of their data. @default 1
    */
   readonly inARow?: number;
+  /** Told of a side that failed; it is then left out. Absent, or if it throws: the failure is the run's. */
+  readonly failed?: (name: string, error: unknown) => void;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface Rounds {
  */
 export async function interleaved<Name extends string>(
   sides: Readonly<Record<Name, Side>>,
-  { rounds = 7, calls, inARow = 1 }: Rounds,
+  { rounds = 7, calls, inARow = 1, failed }: Rounds,
 ): Promise<Readonly<Record<Name, Summary>>> {
   const names = Object.keys(sides) as Name[];
   const times = new Map<Name, number[]>(names.map((name) => [name, []]));
@@ -34,9 +36,16 @@ export async function interleaved<Name extends string>(
     for (let done = 0; done < calls; done += inARow) {
       for (let turn = 0; turn < names.length; turn += 1) {
         const name = names[(turn + done / inARow) % names.length] as Name;
-        for (let call = done; call < Math.min(done + inARow, calls); call += 1) {
-          const time = await timed(sides[name]);
-          if (round > 0) times.get(name)?.push(time);
+        const taken = times.get(name);
+        try {
+          for (let call = done; call < Math.min(done + inARow, calls) && taken !== undefined; call += 1) {
+            const time = await timed(sides[name]);
+            if (round > 0) taken.push(time);
+          }
+        } catch (error) {
+          if (failed === undefined) throw error;
+          failed(name, error);
+          times.delete(name);
         }
       }
     }

@@ -76,7 +76,11 @@ function install(): void {
   const installed = join(PEERS, "node_modules", ".package-lock.json");
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(PEERS, "package-lock.json")).mtimeMs) {
     process.stderr.write("installing the peers into bench/peers (once, about 400 MB)\n");
-    execFileSync("npm", ["ci"], { cwd: PEERS, stdio: ["ignore", "ignore", "inherit"], shell: process.platform === "win32" });
+    execFileSync("npm", ["ci", "--loglevel=error"], {
+      cwd: PEERS,
+      stdio: ["ignore", "ignore", "inherit"],
+      shell: process.platform === "win32",
+    });
   }
   const require = createRequire(import.meta.url);
   const tsc = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc");
