@@ -29,6 +29,8 @@ const MAX_REASON = 1_000;
 export class LeaseFile {
   readonly #path: string;
   #fd: number | undefined;
+  /** The open file has its room. */
+  #isPrepared = false;
 
   constructor(layout: Layout, id: string) {
     this.#path = pathOf(layout, id);
@@ -48,7 +50,9 @@ export class LeaseFile {
   /** Makes the file, so that writing the record later needs no new room on the disk. */
   prepare(): void {
     const fd = this.#open(true) as number;
+    if (this.#isPrepared) return;
     if (fstatSync(fd).size === 0) writeAll(fd, Buffer.alloc(512, "\n"), 0);
+    this.#isPrepared = true;
   }
 
   write(record: LeaseRecord): void {
@@ -58,6 +62,7 @@ export class LeaseFile {
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
+    this.#isPrepared = false;
   }
 
   #open(create: boolean): number | undefined {
