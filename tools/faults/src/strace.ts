@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
+const PTRACE_SCOPE = "/proc/sys/kernel/yama/ptrace_scope";
 
 /** System calls that change something on the disk, or take a lock. */
 export const WRITING = [
@@ -126,4 +128,12 @@ export function callsIn(output: string, threads: Threads): Call[] {
     calls.push({ thread, name, nth, shown: `${name}(${rest}` });
   }
   return calls;
+}
+
+/** Undefined, or why this process may not trace another one that it did not start from the tracer. */
+export function whyNoTrace(): string | undefined {
+  if (process.platform !== "linux") return "tracing system calls needs Linux";
+  const scope = existsSync(PTRACE_SCOPE) ? readFileSync(PTRACE_SCOPE, "latin1").trim() : "0";
+  const isAllowed = scope === "0" || (scope !== "3" && process.getuid?.() === 0);
+  return isAllowed ? undefined : `tracing another process needs root here (kernel.yama.ptrace_scope is ${scope})`;
 }

@@ -1,9 +1,10 @@
 import { it } from "vitest";
 import { operationNamed } from "../src/operations.ts";
 import { crashRow } from "../src/rows/crash-points.ts";
-import { noLinux, notices, passes, SEED, size, unless } from "./row.ts";
+import { whyNoTrace } from "../src/strace.ts";
+import { notices, passes, SEED, size, unless } from "./row.ts";
 
-const { skip, because } = unless(noLinux);
+const { skip, because } = unless(whyNoTrace());
 
 it.skipIf(skip)(
   `R3: a crash at each writing system call of each operation leaves it done or undone, and the store goes on${because}`,

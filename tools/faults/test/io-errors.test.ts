@@ -2,9 +2,10 @@ import { it } from "vitest";
 import { operationNamed } from "../src/operations.ts";
 import { ioRow } from "../src/rows/io-errors.ts";
 import { shortWriteRow } from "../src/rows/short-writes.ts";
-import { noLinux, notices, passes, SEED, size, unless } from "./row.ts";
+import { whyNoTrace } from "../src/strace.ts";
+import { notices, passes, SEED, size, unless } from "./row.ts";
 
-const { skip, because } = unless(noLinux);
+const { skip, because } = unless(whyNoTrace());
 
 it.skipIf(skip)(
   `R6: a system call that fails acknowledges nothing falsely, leaves no torn tail, and the process goes on${because}`,

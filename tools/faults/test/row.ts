@@ -32,4 +32,5 @@ export function unless(reason: string | undefined): { readonly skip: boolean; re
   return { skip: reason !== undefined, because: reason === undefined ? "" : ` (skipped: ${reason})` };
 }
 
-export const noLinux: string | undefined = process.platform === "linux" ? undefined : "tracing system calls needs Linux";
+export const noLinux: string | undefined =
+  process.platform === "linux" ? undefined : "stopping a process and looking at its descriptors is done by Linux means";

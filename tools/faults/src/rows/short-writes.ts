@@ -68,7 +68,7 @@ async function cutShort(stage: Stage, length: number, mutant: string | undefined
     const performance = await begin(stage, store, mutant);
     const before = readFileSync(logOf(stage, store));
     const limit = (bytes: string): void =>
-      void execFileSync("prlimit", ["--pid", String(performance.program.pid), `--fsize=${bytes}:unlimited`], { timeout: 20_000 });
+      void execFileSync("prlimit", ["--pid", String(performance.program.pid), `--fsize=${bytes}:unlimited`], { timeout: 60_000 });
     limit(String(before.length + length));
     const outcome = await performance.run();
     limit("unlimited");
