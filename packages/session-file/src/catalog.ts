@@ -125,6 +125,7 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
 
   /** Writes the catalog whole and begins a new journal behind it. */
   async function compact(): Promise<void> {
+    const isRead = order !== undefined;
     try {
       const whole = order ?? (await current());
       const lines = journal.read();
@@ -138,6 +139,12 @@ export function createCatalog(layout: Layout, stripes: Stripes, tombstones: Tomb
       await writeSnapshot(generation, whole);
     } catch {
       // Without a snapshot of its generation a journal is not trusted, and the logs are read.
+    } finally {
+      // A process that does not list keeps no list.
+      if (!isRead) {
+        order = undefined;
+        journal.leave();
+      }
     }
   }
 

@@ -14,6 +14,8 @@ const FILE = "journal";
 /** How often a writer looks whether its journal still has its name, and how long a compactor waits for those who have not looked yet. */
 const LOOK_EVERY_MS = 10;
 const DRAIN_AFTER_MS = 100;
+/** Lines of former files that wait for a reader; whoever is farther behind begins anew. */
+const MAX_CARRIED = 50_000;
 
 /**
  * First line of a journal. `base` says what it continues: nothing, because the store was empty; a snapshot of the same generation;
@@ -107,6 +109,13 @@ export class TouchJournal {
     this.#following = true;
   }
 
+  /** Nobody reads any more, and nothing is kept for it. Who reads again begins with `restart`. */
+  leave(): void {
+    this.#following = false;
+    this.#continuous = false;
+    this.#carried = [];
+  }
+
   /** What has been written so far need not be read: it comes from the store itself. */
   skipToEnd(): void {
     this.#drain(this.#open());
@@ -170,6 +179,7 @@ export class TouchJournal {
     this.#open();
     const { base, previous } = this.#opening as Opening;
     if (base !== "snapshot" || previous !== former.generation) this.#continuous = false;
+    if (this.#carried.length > MAX_CARRIED) this.leave();
   }
 
   #forget(): void {

@@ -2,6 +2,9 @@ import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSyn
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { SessionBackend, SessionInfo, SessionQuery } from "@aixgo/session/backend";
+import { createLayout } from "../src/layout.ts";
+import { createStripes } from "../src/stripes.ts";
+import { TouchJournal } from "../src/touch-journal.ts";
 import { append, createWith, LineWriter, open, request, temporaryStore } from "./support/writer.ts";
 
 let store: string;
@@ -256,6 +259,32 @@ describe("the catalog", () => {
       await append(backend, next, "on");
       expect(await pages(backend, {})).toMatchObject([{ id: writer.ref.id, version: 1, messageCount: 1 }]);
     });
+  });
+
+  it("keeps no more than so many lines for a reader that does not come", async () => {
+    await backend.list({});
+    const layout = createLayout(store, store);
+    const stripes = createStripes(layout.part("locks"), { lockTimeoutMs: 5_000, singleProcess: true, maxOpen: 8 });
+    const [follower, writer] = [new TouchJournal(layout, stripes), new TouchJournal(layout, stripes)];
+    const fill = async (lines: number): Promise<void> => {
+      follower.restart();
+      follower.skipToEnd();
+      writer.restart();
+      for (let i = 0; i < lines; i++) writer.append(`["t","x","y",${i},0,""]\n`);
+      await writer.rotate(() => undefined);
+      writer.append('["t","x","y",0,0,""]\n');
+    };
+    await fill(1_000);
+    expect(follower.read()).toHaveLength(1_001);
+    await fill(60_000);
+    expect(follower.read(), "it begins anew").toBe("lost");
+    follower.restart();
+    expect(follower.read()).toHaveLength(1);
+    follower.leave();
+    expect(follower.read(), "nothing was kept").toBe("lost");
+    follower.close();
+    writer.close();
+    stripes.close();
   });
 
   it("leaves deleted sessions out, also when rebuilt", async () => {
