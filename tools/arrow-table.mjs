@@ -17,6 +17,7 @@ const ARROWS = Object.freeze({
   // The kit names errors and messages, which are core's.
   "packages/session-testkit": ["@aixgo/session", "@aixgo/session/backend", "@aixgo/core"],
   "packages/agents": ["@aixgo/core"],
+  "packages/migrate-go": ["@aixgo/session", "@aixgo/session/backend", "@aixgo/session-file", "@aixgo/security", "@aixgo/core"],
   "packages/distributed": ["@aixgo/core", "@aixgo/security"],
   "packages/server": ["*"],
   "packages/cli": ["*"],

@@ -20,6 +20,8 @@ export type { BuiltLine } from "./built-line.ts";
 export { asBuffer, claimedHash, endsWithHash, expectedHash, expectedHashIn, hashBehind, sealLine, TRAILER_BYTES } from "./chain.ts";
 export { dataOf, entryOf, envelopeOf } from "./envelope.ts";
 export { fold, HeadFold } from "./fold.ts";
+export { emptyTip, placeLine } from "./line.ts";
+export type { Draft, Placed, Tip } from "./line.ts";
 export { createHints } from "./hints.ts";
 export type { Hints } from "./hints.ts";
 export type { Entry, EntryType, Envelope, HeaderData } from "./entry.ts";

@@ -1,0 +1,135 @@
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { AixgoError } from "@aixgo/core";
+import { GO_CHECKPOINTS, GO_INDEX, type GoCheckpoint, type GoIndexEntry, goJsonIndented } from "./go-format.ts";
+import { reasonOf } from "./go-store.ts";
+import { shown } from "./notes.ts";
+
+const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+
+/** A Go store that is being written: beside the place where it will stand, so that it is there whole or not at all. */
+export interface GoDraft {
+  /** Writes one session; `fill` writes its lines. What a failing `fill` has written is removed. */
+  add(
+    agentName: string,
+    goId: string,
+    fill: (write: (line: string) => Promise<void>) => Promise<{ readonly meta: GoIndexEntry; readonly checkpoints: readonly GoCheckpoint[] }>,
+  ): Promise<void>;
+  /** Writes the indexes and puts the store in its place. */
+  publish(): Promise<void>;
+  /** Removes it, unless it was published. */
+  discard(): Promise<void>;
+}
+
+/** Throws `INVALID_OPTION` if `to` is there and not empty. */
+export async function createGoDraft(to: string): Promise<GoDraft> {
+  const target = resolve(to);
+  await assertEmpty(target, to);
+  await mkdir(dirname(target), { recursive: true, mode: FOLDER_MODE });
+  const folder = join(dirname(target), `.${basename(target)}.partial-${randomBytes(6).toString("hex")}`);
+  await mkdir(folder, { mode: FOLDER_MODE });
+  const indexes = new Map<string, Map<string, GoIndexEntry>>();
+  return {
+    async add(agentName, goId, fill) {
+      const path = join(folder, agentName);
+      await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+      const file = join(path, `${goId}.jsonl`);
+      const lines = new LineFile(file);
+      let done: Awaited<ReturnType<typeof fill>>;
+      try {
+        done = await fill((line) => lines.write(line));
+        await lines.close();
+      } catch (error) {
+        await lines.close();
+        await rm(file, { force: true });
+        throw error;
+      }
+      for (const checkpoint of done.checkpoints) {
+        await mkdir(join(path, GO_CHECKPOINTS), { recursive: true, mode: FOLDER_MODE });
+        await writeWhole(join(path, GO_CHECKPOINTS, `${checkpoint.id}.json`), goJsonIndented(checkpoint));
+      }
+      const index = indexes.get(agentName) ?? new Map<string, GoIndexEntry>();
+      indexes.set(agentName, index.set(goId, done.meta));
+    },
+    async publish() {
+      for (const [agentName, index] of indexes) {
+        const sorted = [...index].sort(([a], [b]) => (a < b ? -1 : 1));
+        await writeWhole(join(folder, agentName, GO_INDEX), goJsonIndented(Object.fromEntries(sorted)));
+      }
+      await assertEmpty(target, to);
+      // An empty folder makes room; one that was filled meanwhile does not.
+      await rmdir(target).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw notEmpty(to);
+      });
+      await rename(folder, target);
+    },
+    async discard() {
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The Go release makes the file with the first entry. */
+class LineFile {
+  readonly #path: string;
+  #handle: FileHandle | undefined;
+  #pending: string[] = [];
+  #length = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async write(line: string): Promise<void> {
+    this.#pending.push(line, "\n");
+    this.#length += line.length;
+    if (this.#length > 256 * 1024) await this.#flush();
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#handle?.sync();
+    } finally {
+      await this.#handle?.close();
+      this.#handle = undefined;
+    }
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#pending.length === 0) return;
+    this.#handle ??= await open(this.#path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FILE_MODE);
+    const text = this.#pending.join("");
+    this.#pending = [];
+    this.#length = 0;
+    await this.#handle.appendFile(text);
+  }
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+  const handle = await open(path, "wx", FILE_MODE);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function assertEmpty(path: string, given: string): Promise<void> {
+  let names: readonly string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw new AixgoError("INVALID_OPTION", `to: ${shown(given)} cannot be a folder (${reasonOf(error)})`, { cause: error });
+  }
+  if (names.length > 0) throw notEmpty(given);
+}
+
+function notEmpty(given: string): AixgoError {
+  return new AixgoError("INVALID_OPTION", `to: the folder ${shown(given)} is not empty; give a new one, an export never writes over anything`);
+}
