@@ -1,5 +1,6 @@
 import type { ExportReport } from "./export-report.ts";
 import type { ImportReport } from "./import-report.ts";
+import { shown } from "./notes.ts";
 
 /** Where the program writes. */
 export interface Screen {
@@ -28,7 +29,7 @@ export class Progress {
     if (!this.#screen.isWatched || now - this.#shownAt < PAUSE_MS) return;
     this.#shownAt = now;
     this.#isShown = true;
-    this.#screen.err(`\r\u001b[K${this.#count} sessions, agent ${agentName}`);
+    this.#screen.err(`\r\u001b[K${this.#count} sessions, agent ${plain(agentName)}`);
   }
 
   /** Idempotent. */
@@ -45,7 +46,7 @@ export function importText(report: ImportReport, isDryRun: boolean): string {
     if (outcome === "present" && notes.length === 0) continue;
     const user = userId === undefined ? "" : `, user ${JSON.stringify(userId)}${isLatest ? " (the one that getOrCreate finds)" : ""}`;
     const size = `${count(messages, "message")}${branches === 0 ? "" : `, ${count(branches, "other branch", "other branches")}`}`;
-    lines.push(`${outcome.padEnd(8)} ${agentName}/${goId}${id === undefined ? "" : ` as ${id}`}: ${size}${user}`);
+    lines.push(`${outcome.padEnd(8)} ${plain(agentName)}/${plain(goId)}${id === undefined ? "" : ` as ${id}`}: ${size}${user}`);
     if (reason !== undefined) lines.push(`         why: ${reason}${code === undefined ? "" : ` (${code})`}`);
     for (const note of notes) lines.push(`         note: ${note}`);
   }
@@ -61,12 +62,17 @@ export function importText(report: ImportReport, isDryRun: boolean): string {
 export function exportText(report: ExportReport): string {
   const lines: string[] = [];
   for (const { agentName, id, goId, outcome, messages, reason, code, notes } of report.sessions) {
-    lines.push(`${outcome.padEnd(8)} ${agentName}/${id} as ${goId}: ${count(messages, "message")}`);
+    lines.push(`${outcome.padEnd(8)} ${plain(agentName)}/${id} as ${plain(goId)}: ${count(messages, "message")}`);
     if (reason !== undefined) lines.push(`         why: ${reason}${code === undefined ? "" : ` (${code})`}`);
     for (const note of notes) lines.push(`         note: ${note}`);
   }
   lines.push(`Exported ${report.exported}, skipped ${report.skipped}.`);
   return `${lines.join("\n")}\n`;
+}
+
+/** Names of a foreign store may hold anything, also what a terminal would obey. */
+function plain(text: string): string {
+  return /^[\w. -]+$/.test(text) ? text : shown(text);
 }
 
 function count(number: number, one: string, many = `${one}s`): string {
