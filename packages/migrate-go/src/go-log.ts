@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { AixgoError, type Json, type Message } from "@aixgo/core";
 import type { Entry, HeaderData, Session } from "@aixgo/session";
 import { escapeHtml, GO_LINE_BYTES, type GoCheckpoint, goJson, KEPT } from "./go-format.ts";
-import { shortened, toGoMessage } from "./go-message.ts";
+import { shortened, toGoMessage, withoutAttachments } from "./go-message.ts";
 import { ORIGIN } from "./new-log.ts";
 import { type Notes, shown } from "./notes.ts";
 
@@ -114,7 +114,8 @@ export class GoLog {
   }
 
   async #message(entry: Entry, before: number, isOn: boolean): Promise<boolean> {
-    const message = messageOf(entry);
+    const { message, left } = withoutAttachments(messageOf(entry));
+    if (left > 0) this.#notes.add(`message ${shown(message.id)}: ${left} attached ${left === 1 ? "file has" : "files have"} no place in a Go store: left out`);
     if (!isOn) return this.#kept(entry, before, KEPT.message, toGoMessage(message));
     let data = toGoMessage(message);
     if (this.#lengthOf(entry, before, "message", data) > GO_LINE_BYTES) {

@@ -103,6 +103,28 @@ export function toGoMessage(message: Message): { readonly [key: string]: Json } 
   };
 }
 
+const ATTACHMENT = "attachment:";
+
+/**
+ * The same message with a text in the place of each file that is kept beside the log: the Go release has no place for its content,
+ * and an address without content would mean nothing.
+ */
+export function withoutAttachments(message: Message): { readonly message: Message; readonly left: number } {
+  let left = 0;
+  const map = (value: Json): Json => {
+    if (value === null || typeof value !== "object") return value;
+    if (Array.isArray(value)) return value.map((item: Json) => map(item));
+    const { type, url, mediaType, filename } = value as { readonly [key: string]: Json };
+    if (type === "file" && typeof url === "string" && url.startsWith(ATTACHMENT)) {
+      left += 1;
+      return { type: "text", text: `[file left out: ${String(filename ?? mediaType)}]` };
+    }
+    return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, map(member)]));
+  };
+  const parts = map(message.parts as unknown as Json) as unknown as Message["parts"];
+  return left === 0 ? { message, left } : { message: { ...message, parts }, left };
+}
+
 /** The same message with less text, for a reader that cannot take all of it. */
 export function shortened(message: Message, length: number): Message {
   const text = plainText(message.parts) ?? textsOf(message.parts);

@@ -216,6 +216,19 @@ describe("export", () => {
     });
   });
 
+  it("attached files have no place there: a text stands for each, and a note says so", async () => {
+    const manager = open();
+    const session = await manager.create("assistant");
+    const file = await session.attach(Buffer.alloc(300_000, 7), { mediaType: "image/png", filename: "map.png" });
+    await session.append({ role: "user", parts: [{ type: "text", text: "look: " }, file], id: "m1" });
+    const to = target();
+    const report = await exportGoStore({ from: manager, to });
+    expect(report.sessions).toMatchObject([{ outcome: "exported", notes: ['message "m1": 1 attached file has no place in a Go store: left out'] }]);
+    expect(readAsGo(to)[dashed(session.id)]?.messages?.[0]?.Payload).toBe('{"content":"look: [file left out: map.png]"}');
+    const copy = await open((await imported(to)).backend).get(session.id);
+    expect((await copy.verify()).problems).toEqual([]);
+  });
+
   it("is there whole or not at all", async () => {
     const manager = open();
     for (let i = 0; i < 3; i += 1) await (await manager.create("assistant")).append("hello");
