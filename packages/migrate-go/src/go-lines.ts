@@ -32,13 +32,28 @@ export async function* readGoLines(handle: FileHandle, size: number, notes: Note
   }
 }
 
-/** Reads an entry once more. Throws `INVALID_INPUT` if the file has changed. */
-export async function readGoEntry(handle: FileHandle, { number, offset, length, entry }: GoLine): Promise<GoEntry> {
-  const bytes = Buffer.alloc(length);
-  const { bytesRead } = await handle.read(bytes, 0, length, offset);
-  const again = bytesRead === length ? entryOf(bytes, `line ${number}`, new Notes()) : undefined;
-  if (again?.id !== entry.id) throw new AixgoError("INVALID_INPUT", `line ${number} of the session changed while it was read`);
-  return again;
+/** Reads the entries of a file a second time, in the same order, one as it is asked for. */
+export class GoLineReader {
+  readonly #lines: AsyncGenerator<GoLine>;
+
+  constructor(handle: FileHandle, size: number, signal: AbortSignal | undefined) {
+    this.#lines = readGoLines(handle, size, new Notes(), signal);
+  }
+
+  /** The entry of a line that lies behind those asked for before. Throws `INVALID_INPUT` if the file has changed. */
+  async at({ number, offset, entry }: GoLine): Promise<GoEntry> {
+    for (;;) {
+      const next = await this.#lines.next();
+      if (next.done !== true && next.value.offset < offset) continue;
+      if (next.done === true || next.value.offset !== offset || next.value.entry.id !== entry.id)
+        throw new AixgoError("INVALID_INPUT", `line ${number} of the session changed while it was read`);
+      return next.value.entry;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#lines.return(undefined);
+  }
 }
 
 interface Line {

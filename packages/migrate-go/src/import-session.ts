@@ -41,6 +41,7 @@ interface Work {
   readonly id: string;
   readonly plan: Plan;
   readonly handle: FileHandle | undefined;
+  readonly size: number;
   readonly digest: string;
   readonly notes: Notes;
 }
@@ -80,7 +81,7 @@ export class SessionImport {
       const size = before?.size ?? 0;
       const plan = await planSession(session, handle, size, bornAt(before), notes, this.#options.signal);
       shape = { messages: plan.messages, branches: plan.branches };
-      const outcome = await this.#put({ session, id: about.id, plan, handle, digest: digestOf(session, size), notes });
+      const outcome = await this.#put({ session, id: about.id, plan, handle, size, digest: digestOf(session, size), notes });
       isInUse = !isSame(before, await session.stat());
       if (isInUse) notes.add("its file changed while it was read: stop the Go process that uses it, and import again");
       return { report: { ...about, ...shape, ...outcome, notes: notes.list() }, isInUse };
@@ -220,9 +221,9 @@ export class SessionImport {
   }
 
   /** The notes are those of the last drawing: a store may ask twice. */
-  async *#lines({ plan, handle, notes }: Work, maxLineBytes: number, header: HeaderData): AsyncGenerator<Uint8Array> {
+  async *#lines({ plan, handle, size, notes }: Work, maxLineBytes: number, header: HeaderData): AsyncGenerator<Uint8Array> {
     const found = new Notes();
-    yield* newLog({ plan, handle, roleOf: this.#options.roleOf, maxLineBytes, notes: found, signal: this.#options.signal }, header);
+    yield* newLog({ plan, handle, size, roleOf: this.#options.roleOf, maxLineBytes, notes: found, signal: this.#options.signal }, header);
     notes.replaceLate(found);
   }
 }

@@ -2,7 +2,7 @@ import type { FileHandle } from "node:fs/promises";
 import { AixgoError, type Json, type Role } from "@aixgo/core";
 import { assertJson, newEntryId } from "@aixgo/security";
 import { type Draft, emptyTip, type HeaderData, placeLine, type Tip } from "@aixgo/session/backend";
-import { readGoEntry } from "./go-lines.ts";
+import { GoLineReader } from "./go-lines.ts";
 import { fromGoMessage, type RoleOf } from "./go-message.ts";
 import type { Notes } from "./notes.ts";
 import type { Plan, Step } from "./plan.ts";
@@ -11,6 +11,8 @@ export interface LogSource {
   readonly plan: Plan;
   /** Undefined: the session has no entries. */
   readonly handle: FileHandle | undefined;
+  /** Of what is read of it. */
+  readonly size: number;
   readonly roleOf: RoleOf | undefined;
   readonly maxLineBytes: number;
   readonly notes: Notes;
@@ -39,14 +41,24 @@ export async function* newLog(source: LogSource, header: HeaderData): AsyncGener
     plan.createdAt,
   );
   yield first.line;
-  const places = new Map<number, Tip>([[ROOT, first.tip]]);
+  const reader = source.handle === undefined ? undefined : new GoLineReader(source.handle, source.size, source.signal);
+  try {
+    yield* steps(source, reader, first.tip, header);
+  } finally {
+    await reader?.close();
+  }
+}
+
+async function* steps(source: LogSource, reader: GoLineReader | undefined, first: Tip, header: HeaderData): AsyncGenerator<Uint8Array> {
+  const { plan } = source;
+  const places = new Map<number, Tip>([[ROOT, first]]);
   const roles = new Map<number, Role>();
-  let { tip } = first;
+  let tip = first;
   let metadata = header.metadata ?? {};
   for (const step of plan.steps) {
-    if (source.signal?.aborted === true) throw new AixgoError("CANCELLED", "the import was cancelled", { cause: source.signal.reason });
-    if (step.kind === "metadata") metadata = { ...(await contentOf(source, step)), [ORIGIN]: header.metadata?.[ORIGIN] as Json };
-    const draft = await draftOf(source, step, places, roles, metadata);
+    const content = "line" in step ? ((await reader?.at(step.line))?.data ?? {}) : {};
+    if (step.kind === "metadata") metadata = { ...content, [ORIGIN]: header.metadata?.[ORIGIN] as Json };
+    const draft = draftOf(source, step, content, places, roles, metadata);
     const placed = placeLine(tip, draft, 0, 1, step.timestamp);
     if (placed.line.length > source.maxLineBytes) {
       throw new AixgoError(
@@ -60,24 +72,25 @@ export async function* newLog(source: LogSource, header: HeaderData): AsyncGener
   }
 }
 
-async function draftOf(
+function draftOf(
   source: LogSource,
   step: Step,
+  content: { readonly [key: string]: Json },
   places: ReadonlyMap<number, Tip>,
   roles: Map<number, Role>,
   metadata: HeaderData["metadata"],
-): Promise<Draft> {
+): Draft {
   switch (step.kind) {
     case "message": {
       const { node, parent, id } = step;
-      const { role, json } = fromGoMessage(await contentOf(source, step), roles.get(parent), source.roleOf, placeOf(step), source.notes);
+      const { role, json } = fromGoMessage(content, roles.get(parent), source.roleOf, placeOf(step), source.notes);
       roles.set(node, role);
       return { id, type: "message", data: json };
     }
     case "state": {
       const role = roles.get(step.parent);
       if (role !== undefined) roles.set(step.node, role);
-      const value = (await contentOf(source, step))["value"] ?? null;
+      const value = content["value"] ?? null;
       assertJson(value, { maxBytes: source.maxLineBytes, maxDepth: MAX_DEPTH }, placeOf(step));
       return { id: step.id, type: "state", data: JSON.stringify(value) };
     }
@@ -94,10 +107,6 @@ async function draftOf(
       return { id: newEntryId(), type: "restore", data, side: { to } };
     }
   }
-}
-
-async function contentOf({ handle }: LogSource, step: Extract<Step, { readonly line: unknown }>): Promise<{ readonly [key: string]: Json }> {
-  return (await readGoEntry(handle as FileHandle, step.line)).data;
 }
 
 function placeOf(step: Step): string {
