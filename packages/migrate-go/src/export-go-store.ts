@@ -48,7 +48,11 @@ export async function exportGoStore(options: ExportGoStoreOptions): Promise<Expo
   const draft = await createGoDraft(to);
   try {
     const sessions: ExportedSession[] = [];
-    const query = { order: "id" as const, ...(agent === undefined ? undefined : { agentName: agent }), ...(tenantId === undefined ? undefined : { tenantId }) };
+    const query = {
+      order: "id" as const,
+      ...(agent === undefined ? undefined : { agentName: agent }),
+      ...(tenantId === undefined ? undefined : { tenantId }),
+    };
     for await (const info of from.listAll(query)) {
       if (signal?.aborted === true) throw new AixgoError("CANCELLED", "the export was cancelled", { cause: signal.reason });
       const exported = await exportSession(draft, info, options);
@@ -69,7 +73,10 @@ async function exportSession(draft: GoDraft, info: SessionInfo, options: ExportG
   const about = { id, goId, agentName, ...(userId === undefined ? undefined : { userId }) };
   try {
     if (info.tenantId !== undefined && options.tenantId === undefined)
-      throw new AixgoError("INVALID_INPUT", `it belongs to tenant ${shown(info.tenantId)}, and the Go release knows no tenants: export one tenant at a time (tenantId)`);
+      throw new AixgoError(
+        "INVALID_INPUT",
+        `it belongs to tenant ${shown(info.tenantId)}, and the Go release knows no tenants: export one tenant at a time (tenantId)`,
+      );
     if (!isGoPathComponent(agentName)) throw new AixgoError("INVALID_INPUT", `the Go release refuses the agent name ${shown(agentName)}`);
     let messages = 0;
     await draft.add(agentName, goId, async (write) => {
@@ -102,7 +109,15 @@ function goIdOf({ id, metadata }: SessionInfo): string {
   return typeof goId === "string" && isGoPathComponent(goId) && sessionIdOf(goId) === id ? goId : goSessionIdOf(id);
 }
 
-const KNOWN: ReadonlySet<string> = new Set<keyof ExportGoStoreOptions>(["from", "to", "agent", "tenantId", "onTooLong", "signal", "onSession"]);
+const KNOWN: ReadonlySet<string> = new Set<keyof ExportGoStoreOptions>([
+  "from",
+  "to",
+  "agent",
+  "tenantId",
+  "onTooLong",
+  "signal",
+  "onSession",
+]);
 
 function checkOptions(options: ExportGoStoreOptions): void {
   if (typeof options !== "object" || options === null) throw invalid("exportGoStore needs { from, to }");

@@ -16,7 +16,9 @@ export interface GoDraft {
   add(
     agentName: string,
     goId: string,
-    fill: (write: (line: string) => Promise<void>) => Promise<{ readonly meta: GoIndexEntry; readonly checkpoints: readonly GoCheckpoint[] }>,
+    fill: (
+      write: (line: string) => Promise<void>,
+    ) => Promise<{ readonly meta: GoIndexEntry; readonly checkpoints: readonly GoCheckpoint[] }>,
   ): Promise<void>;
   /** Writes the indexes and puts the store in its place. */
   publish(): Promise<void>;
@@ -131,5 +133,8 @@ async function assertEmpty(path: string, given: string): Promise<void> {
 }
 
 function notEmpty(given: string): AixgoError {
-  return new AixgoError("INVALID_OPTION", `to: the folder ${shown(given)} is not empty; give a new one, an export never writes over anything`);
+  return new AixgoError(
+    "INVALID_OPTION",
+    `to: the folder ${shown(given)} is not empty; give a new one, an export never writes over anything`,
+  );
 }

@@ -82,7 +82,8 @@ export class GoLog {
   async #take(entry: Entry): Promise<void> {
     const { seq } = entry;
     const isOn = this.#shape.isOn[seq] === 1;
-    const before = this.#standsFor[this.#shape.grows[seq] === true ? (this.#shape.parents[seq] as number) : (entry.head ?? seq - 1)] ?? HEADER;
+    const before =
+      this.#standsFor[this.#shape.grows[seq] === true ? (this.#shape.parents[seq] as number) : (entry.head ?? seq - 1)] ?? HEADER;
     this.#standsFor[seq] = before;
     switch (entry.type) {
       case "session": {
@@ -115,7 +116,10 @@ export class GoLog {
 
   async #message(entry: Entry, before: number, isOn: boolean): Promise<boolean> {
     const { message, left } = withoutAttachments(messageOf(entry));
-    if (left > 0) this.#notes.add(`message ${shown(message.id)}: ${left} attached ${left === 1 ? "file has" : "files have"} no place in a Go store: left out`);
+    if (left > 0)
+      this.#notes.add(
+        `message ${shown(message.id)}: ${left} attached ${left === 1 ? "file has" : "files have"} no place in a Go store: left out`,
+      );
     if (!isOn) return this.#kept(entry, before, KEPT.message, toGoMessage(message));
     let data = toGoMessage(message);
     if (this.#lengthOf(entry, before, "message", data) > GO_LINE_BYTES) {
@@ -141,7 +145,10 @@ export class GoLog {
     }
     const data = toGoMessage(shortened(message, fits));
     if (this.#lengthOf(entry, before, "message", data) <= GO_LINE_BYTES) return data;
-    throw new AixgoError("LIMIT_EXCEEDED", `message ${shown(message.id)} has metadata that are longer than the 64 KiB that the Go release reads`);
+    throw new AixgoError(
+      "LIMIT_EXCEEDED",
+      `message ${shown(message.id)} has metadata that are longer than the 64 KiB that the Go release reads`,
+    );
   }
 
   async #metadata(entry: Entry, { [ORIGIN]: _, ...metadata }: { readonly [key: string]: Json }, before: number): Promise<void> {

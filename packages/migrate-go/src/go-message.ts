@@ -117,7 +117,8 @@ export function withoutAttachments(message: Message): { readonly message: Messag
     const { type, url, mediaType, filename } = value as { readonly [key: string]: Json };
     if (type === "file" && typeof url === "string" && url.startsWith(ATTACHMENT)) {
       left += 1;
-      return { type: "text", text: `[file left out: ${String(filename ?? mediaType)}]` };
+      const name = typeof filename === "string" ? filename : typeof mediaType === "string" ? mediaType : "";
+      return { type: "text", text: `[file left out: ${name}]` };
     }
     return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, map(member)]));
   };
@@ -216,7 +217,8 @@ function textOfPayload(payload: string): { readonly text: string; readonly form?
   } catch {
     return { text: payload, form: "text" };
   }
-  if (typeof value === "string" && isWellFormed(value)) return goString(value) === payload ? { text: value, form: "string" } : { text: value };
+  if (typeof value === "string" && isWellFormed(value))
+    return goString(value) === payload ? { text: value, form: "string" } : { text: value };
   const content = isObject(value) ? value["content"] : undefined;
   if (typeof content !== "string" || !isWellFormed(content)) return { text: payload, form: "text" };
   return contentJson(content) === payload ? { text: content, form: "content" } : { text: content };

@@ -154,7 +154,7 @@ async function readCheckpoint(path: string, id: string): Promise<GoCheckpoint> {
   const { sessionId, timestamp, entryId, checksum, metadata } = value;
   return {
     id,
-    sessionId: sessionId as string,
+    sessionId,
     timestamp: typeof timestamp === "string" ? timestamp : undefined,
     entryId: typeof entryId === "string" ? entryId : "",
     checksum: typeof checksum === "string" ? checksum : "",

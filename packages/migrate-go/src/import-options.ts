@@ -44,7 +44,10 @@ export function checkImportOptions(options: ImportGoStoreOptions): void {
   if (to === undefined ? dryRun !== true : typeof to?.create !== "function" || typeof to.rewrite !== "function")
     throw invalid("to must be a session backend, such as createFileBackend(): the one that your manager is made with, not the manager");
   if (agent !== undefined && typeof agent !== "string") throw invalid("agent must be the name of an agent");
-  if (rename !== undefined && !(typeof rename === "object" && rename !== null && Object.values(rename).every((name) => typeof name === "string")))
+  if (
+    rename !== undefined &&
+    !(typeof rename === "object" && rename !== null && Object.values(rename).every((name) => typeof name === "string"))
+  )
     throw invalid("rename must map names of agents to new names");
   if (roleOf !== undefined && typeof roleOf !== "function") throw invalid("roleOf must be a function");
   if (onSession !== undefined && typeof onSession !== "function") throw invalid("onSession must be a function");

@@ -260,7 +260,8 @@ class Reading {
       return last;
     }
     // A restore to nothing that was closed: no leaf, no messages.
-    if (meta.currentLeaf === undefined) return meta.messageCount === 0 ? { node: ROOT, reason: "the Go session was restored to here" } : last;
+    if (meta.currentLeaf === undefined)
+      return meta.messageCount === 0 ? { node: ROOT, reason: "the Go session was restored to here" } : last;
     const leaf = this.#nodeOf(meta.currentLeaf);
     if (leaf !== undefined) return { node: leaf, reason: "the Go session was restored to here" };
     this.#notes.add(`the index names the entry ${shown(meta.currentLeaf)} as the last one, which is not there: the last entry is the head`);

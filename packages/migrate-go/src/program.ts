@@ -67,7 +67,11 @@ export async function run(args: readonly string[], screen: Screen, signal: Abort
     .requiredOption("--to <folder>", "a folder that is not there yet, or empty")
     .option("--agent <name>", "only this agent")
     .option("--tenant <id>", "only this tenant")
-    .addOption(new Option("--on-too-long <what>", "messages above 64 KiB, which the Go release cannot read").choices(["skip", "shorten"]).default("skip"))
+    .addOption(
+      new Option("--on-too-long <what>", "messages above 64 KiB, which the Go release cannot read")
+        .choices(["skip", "shorten"])
+        .default("skip"),
+    )
     .option("--json", "the report as JSON", false)
     .action(async (flags: ExportFlags) => {
       code = await runExport(flags, screen, signal);

@@ -63,7 +63,8 @@ describe("an import that is made again", () => {
           }),
       });
       await expect(importGoStore({ from, to: failing })).rejects.toThrow("the process died here");
-      for (const [id, log] of Object.entries(await logsOf(to))) expect(log.split("\n").length).toBe((await logOf(whole, id)).split("\n").length);
+      for (const [id, log] of Object.entries(await logsOf(to)))
+        expect(log.split("\n").length).toBe((await logOf(whole, id)).split("\n").length);
       const rest = await importGoStore({ from, to });
       expect(rest.imported + rest.present).toBe(11);
       expect(Object.keys(await logsOf(to)).sort()).toEqual(wanted);
@@ -111,7 +112,9 @@ describe("an import that is made again", () => {
     expect((await importGoStore({ from, to })).sessions).toMatchObject([{ outcome: "present", notes: [] }]);
     appendFileSync(join(from, "assistant", `${id}.jsonl`), `${goLine({ text: "and there" })}\n`);
     const { sessions } = await importGoStore({ from, to });
-    expect(sessions).toMatchObject([{ outcome: "present", notes: [expect.stringContaining("gone on with here: this one is left as it is")] }]);
+    expect(sessions).toMatchObject([
+      { outcome: "present", notes: [expect.stringContaining("gone on with here: this one is left as it is")] },
+    ]);
     expect((await session.messages()).map((message) => textOf(message))).toEqual(["one", "gone on with here"]);
   });
 
@@ -155,7 +158,13 @@ describe("what is there already", () => {
       new Date().toISOString(),
     );
     const info = { id, agentName: "other", version: 0, messageCount: 0, createdAt: "", updatedAt: "", metadata: {} };
-    await to.create({ ref: { id, incarnation }, info, lines: async function* () { yield header.line; } });
+    await to.create({
+      ref: { id, incarnation },
+      info,
+      lines: async function* () {
+        yield header.line;
+      },
+    });
     const before = await logOf(to, id);
     const report = await importGoStore({ from, to });
     expect(report.sessions.find((one) => one.goId === goId("basic"))).toMatchObject({
@@ -180,7 +189,13 @@ describe("what is there already", () => {
       new Date().toISOString(),
     );
     const info = { ...about, version: 0, messageCount: 0, createdAt: "", updatedAt: "", metadata: {} };
-    await to.create({ ref: { id, incarnation }, info, lines: async function* () { yield header.line; } });
+    await to.create({
+      ref: { id, incarnation },
+      info,
+      lines: async function* () {
+        yield header.line;
+      },
+    });
     expect(await importGoStore({ from, to })).toMatchObject({ imported: 11, skipped: 0 });
     const session = await createSessionManager({ backend: to }).getOrCreate("assistant", "ada");
     expect(session.id).toBe(id);

@@ -40,7 +40,9 @@ describe("aixgo-migrate-go", () => {
     const [from, to] = [fixtureCopy(), join(tempFolder(), "new")];
     const first = await spawned("import", "--from", from, "--to", to);
     expect(first).toMatchObject({ code: 0, err: "" });
-    expect(first.out).toContain(`imported assistant/${goId("restored")} as ${ourId("restored")}: 4 messages, 1 other branch, user "bob" (the one that getOrCreate finds)`);
+    expect(first.out).toContain(
+      `imported assistant/${goId("restored")} as ${ourId("restored")}: 4 messages, 1 other branch, user "bob" (the one that getOrCreate finds)`,
+    );
     expect(first.out).toContain("         note: line 4 holds no message (a nil message was appended): left out\n");
     expect(first.out).toContain("Imported 11, updated 0, already there 0, skipped 0; with notes 2.\n");
     const second = await run("import", "--from", from, "--to", to);
@@ -74,8 +76,14 @@ describe("aixgo-migrate-go", () => {
     mkdirSync(join(from, "-rf"));
     writeFileSync(join(from, "-rf", `${uuid()}.jsonl`), `${goLine({ text: "one" })}\n`);
     const refused = await run("import", "--from", from, "--to", to);
-    expect(refused).toMatchObject({ code: 3, out: expect.stringMatching(/why: agent name "-rf" begins with a dash; .*rename.*\(INVALID_INPUT\)/) });
-    expect(await run("import", "--from", from, "--to", to, "--rename=-rf=clean")).toMatchObject({ code: 0, out: expect.stringContaining("imported clean/") });
+    expect(refused).toMatchObject({
+      code: 3,
+      out: expect.stringMatching(/why: agent name "-rf" begins with a dash; .*rename.*\(INVALID_INPUT\)/),
+    });
+    expect(await run("import", "--from", from, "--to", to, "--rename=-rf=clean")).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("imported clean/"),
+    });
   });
 
   it.each([
@@ -128,7 +136,10 @@ describe("aixgo-migrate-go", () => {
       const id = uuid();
       index[id] = { id, agentName: "assistant", userId: `user-${i}`, createdAt: goTime(0), updatedAt: goTime(i), messageCount: 2 };
       const first = uuid();
-      writeFileSync(join(folder, `${id}.jsonl`), `${goLine({ id: first, text: `one ${i}` })}\n${goLine({ parentId: first, text: `two ${i}` })}\n`);
+      writeFileSync(
+        join(folder, `${id}.jsonl`),
+        `${goLine({ id: first, text: `one ${i}` })}\n${goLine({ parentId: first, text: `two ${i}` })}\n`,
+      );
     }
     writeFileSync(join(folder, "sessions.json"), JSON.stringify(index, undefined, 2));
     const before = contentsOf(from);

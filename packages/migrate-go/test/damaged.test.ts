@@ -4,7 +4,18 @@ import { type Message, textOf } from "@aixgo/core";
 import { createMemoryBackend, createSessionManager, type SessionManager } from "@aixgo/session";
 import { describe, expect, it } from "vitest";
 import { importGoStore, type ImportedSession, type ImportReport } from "@aixgo/migrate-go";
-import { contentsOf, fixtureCopy, goId, goLine, type GoLineSpec, goTime, ourId, tempFolder, uuid, writeGoSession } from "./support/go-store.ts";
+import {
+  contentsOf,
+  fixtureCopy,
+  goId,
+  goLine,
+  type GoLineSpec,
+  goTime,
+  ourId,
+  tempFolder,
+  uuid,
+  writeGoSession,
+} from "./support/go-store.ts";
 
 interface Imported {
   readonly report: ImportReport;
@@ -77,7 +88,9 @@ describe("a damaged file of entries", () => {
   });
 
   it("a line that is no entry is left out, and those behind it follow", async () => {
-    const { texts, session } = await importOne(storeOf([{ text: "one" }, "\0\0\0\0", "{]", '"text"', '{"id":7,"type":"message"}', { text: "two" }]));
+    const { texts, session } = await importOne(
+      storeOf([{ text: "one" }, "\0\0\0\0", "{]", '"text"', '{"id":7,"type":"message"}', { text: "two" }]),
+    );
     expect(texts).toEqual(["one", "two"]);
     expect(session.notes).toEqual([
       "line 2 (4 bytes) is no entry: left out",
@@ -89,7 +102,9 @@ describe("a damaged file of entries", () => {
 
   it("an append behind a torn one: the torn one is left out, the other kept", async () => {
     const torn = goLine({ text: "torn" }).slice(0, 150);
-    const { texts, session } = await importOne(storeOf([{ text: "one" }, torn + goLine({ text: "two", timestamp: goTime(9), parentId: "gone" })]));
+    const { texts, session } = await importOne(
+      storeOf([{ text: "one" }, torn + goLine({ text: "two", timestamp: goTime(9), parentId: "gone" })]),
+    );
     expect(texts).toEqual(["one", "two"]);
     expect(session.notes).toEqual([
       "line 2 begins with 150 bytes of a torn entry: left out; the entry behind it is kept",
@@ -112,16 +127,26 @@ describe("a damaged file of entries", () => {
 
   it("a parent that comes later, or is the entry itself, makes no circle", async () => {
     const [a, b] = [uuid(), uuid()];
-    const { texts } = await importOne(storeOf([{ id: a, parentId: b, text: "one" }, { id: b, parentId: b, text: "two" }]));
+    const { texts } = await importOne(
+      storeOf([
+        { id: a, parentId: b, text: "one" },
+        { id: b, parentId: b, text: "two" },
+      ]),
+    );
     expect(texts).toEqual(["one", "two"]);
   });
 
   it("an entry that is there twice counts once; two entries with one id are two", async () => {
     const a = uuid();
     const line = goLine({ id: a, text: "one" });
-    const { texts, session, sessions } = await importOne(storeOf([line, line, goLine({ id: a, text: "another", timestamp: goTime(2), parentId: a })]));
+    const { texts, session, sessions } = await importOne(
+      storeOf([line, line, goLine({ id: a, text: "another", timestamp: goTime(2), parentId: a })]),
+    );
     expect(texts).toEqual(["one", "another"]);
-    expect(session.notes).toEqual(["line 2 is a copy of an entry before it: left out", "line 3 has the id of another entry before it: it gets an id of its own"]);
+    expect(session.notes).toEqual([
+      "line 2 is a copy of an entry before it: left out",
+      "line 3 has the id of another entry before it: it gets an id of its own",
+    ]);
     const ids: string[] = [];
     for await (const { id } of (await sessions.get(session.id as string)).entries()) ids.push(id);
     expect(new Set(ids).size).toBe(ids.length);
@@ -131,7 +156,10 @@ describe("a damaged file of entries", () => {
     const base = tempFolder();
     const line = Buffer.from(goLine({ text: "a#b" }).replace("#", "\u0001"));
     line[line.indexOf(1)] = 0xff;
-    const half = goLine({ text: "c", parentId: JSON.parse(line.toString("latin1")).id as string }).replace('"payload":"{\\"content\\":\\"c\\"}"', '"payload":"plain \\ud800 text"');
+    const half = goLine({ text: "c", parentId: JSON.parse(line.toString("latin1")).id as string }).replace(
+      '"payload":"{\\"content\\":\\"c\\"}"',
+      '"payload":"plain \\ud800 text"',
+    );
     writeGoSession(base, "assistant", { body: Buffer.concat([line, Buffer.from(`\n${half}\n`)]) });
     const { texts, session } = await importOne(base);
     expect(texts).toEqual(["a\ufffdb", "plain \ufffd text"]);
@@ -150,7 +178,12 @@ describe("a damaged file of entries", () => {
   it("entries of type metadata and checkpoint, which the Go release defines and never writes, mean what they say", async () => {
     const mark = uuid();
     const { sessions, session } = await importOne(
-      storeOf([{ text: "one" }, { type: "metadata", data: { plan: "gold" } }, { id: mark, type: "checkpoint", data: { label: "here" } }, { text: "two" }]),
+      storeOf([
+        { text: "one" },
+        { type: "metadata", data: { plan: "gold" } },
+        { id: mark, type: "checkpoint", data: { label: "here" } },
+        { text: "two" },
+      ]),
     );
     const opened = await sessions.get(session.id as string);
     expect((await opened.info()).metadata).toMatchObject({ plan: "gold", importedFrom: { store: "aixgo-go" } });
@@ -159,16 +192,24 @@ describe("a damaged file of entries", () => {
   });
 
   it("entries without a time take that of the one before", async () => {
-    const { sessions, session } = await importOne(storeOf([{ timestamp: goTime(1) }, { timestamp: "soon" }, { timestamp: "0001-01-01T00:00:00Z" }]));
+    const { sessions, session } = await importOne(
+      storeOf([{ timestamp: goTime(1) }, { timestamp: "soon" }, { timestamp: "0001-01-01T00:00:00Z" }]),
+    );
     const times: string[] = [];
-    for await (const entry of (await sessions.get(session.id as string)).entries()) if (entry.type === "message") times.push(entry.timestamp);
+    for await (const entry of (await sessions.get(session.id as string)).entries())
+      if (entry.type === "message") times.push(entry.timestamp);
     expect(times.slice(0, 3)).toEqual(Array.from({ length: 3 }, () => new Date(Date.parse(goTime(1))).toISOString()));
     expect(session.notes).toHaveLength(2);
   });
 
   it("ids that cannot stand in a log are made anew, and still mean what they meant", async () => {
     const odd = 'a "b" \n c';
-    const { texts, messages } = await importOne(storeOf([{ id: odd, text: "one" }, { text: "two", parentId: odd }]));
+    const { texts, messages } = await importOne(
+      storeOf([
+        { id: odd, text: "one" },
+        { text: "two", parentId: odd },
+      ]),
+    );
     expect(texts).toEqual(["one", "two"]);
     expect(messages).toHaveLength(2);
   });
@@ -204,7 +245,9 @@ describe("a damaged file of entries", () => {
     const base = storeOf([{ text: "one" }, { text: "x".repeat(20_000) }]);
     const backend = createMemoryBackend({ maxLineBytes: 16_384 });
     const report = await importGoStore({ from: base, to: backend });
-    expect(report.sessions).toMatchObject([{ outcome: "skipped", code: "LIMIT_EXCEEDED", reason: expect.stringMatching(/line 2 becomes .* maxLineBytes/) }]);
+    expect(report.sessions).toMatchObject([
+      { outcome: "skipped", code: "LIMIT_EXCEEDED", reason: expect.stringMatching(/line 2 becomes .* maxLineBytes/) },
+    ]);
     expect((await backend.list({})).items).toEqual([]);
   });
 
@@ -309,7 +352,8 @@ describe("a damaged index", () => {
     for (const id of ["../../secret", "a/b", "..", "nul\0byte"]) writeGoSession(base, "assistant", { id });
     const report = await importGoStore({ from: base, to: createMemoryBackend() });
     expect(report).toMatchObject({ imported: 1, skipped: 4 });
-    for (const bad of report.sessions.filter(({ outcome }) => outcome === "skipped")) expect(bad.reason).toContain("cannot be the name of a file");
+    for (const bad of report.sessions.filter(({ outcome }) => outcome === "skipped"))
+      expect(bad.reason).toContain("cannot be the name of a file");
   });
 
   it("ids that are no UUIDs get one of ours, the same each time", async () => {
@@ -328,10 +372,16 @@ describe("a damaged index", () => {
 
 describe("checkpoints", () => {
   const store = (checkpoint: unknown, name = "11111111-1111-4111-8111-111111111111"): string => {
-    const base = storeOf([{ id: "e1", text: "one" }, { id: "e2", text: "two" }]);
+    const base = storeOf([
+      { id: "e1", text: "one" },
+      { id: "e2", text: "two" },
+    ]);
     mkdirSync(join(base, "assistant", "checkpoints"));
     const sessionId = Object.keys(JSON.parse(readFileSync(join(base, "assistant", "sessions.json"), "utf8")) as object)[0];
-    const body = typeof checkpoint === "string" ? checkpoint : JSON.stringify({ id: name, sessionId, timestamp: goTime(3), checksum: "", ...(checkpoint as object) });
+    const body =
+      typeof checkpoint === "string"
+        ? checkpoint
+        : JSON.stringify({ id: name, sessionId, timestamp: goTime(3), checksum: "", ...(checkpoint as object) });
     writeFileSync(join(base, "assistant", "checkpoints", `${name}.json`), body);
     return base;
   };
@@ -356,7 +406,10 @@ describe("checkpoints", () => {
 
   it("with metadata keep them as their label", async () => {
     const named = await importOne(store({ entryId: "e2", metadata: { label: "before the offer" } }));
-    expect((await (await named.sessions.get(named.session.id as string)).checkpoints())[0]).toMatchObject({ label: "before the offer", messageCount: 2 });
+    expect((await (await named.sessions.get(named.session.id as string)).checkpoints())[0]).toMatchObject({
+      label: "before the offer",
+      messageCount: 2,
+    });
     const other = await importOne(store({ entryId: "e2", metadata: { step: 7, long: "x".repeat(2000) } }));
     expect((await (await other.sessions.get(other.session.id as string)).checkpoints())[0]?.label).toMatch(/^\{"step":7,"long":"x+…$/);
   });
@@ -375,7 +428,9 @@ describe("names of agents", () => {
 
   it("a name to be renamed that is not there is an error", async () => {
     const base = storeOf([{ text: "one" }]);
-    await expect(importGoStore({ from: base, to: createMemoryBackend(), rename: { nobody: "x" } })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+    await expect(importGoStore({ from: base, to: createMemoryBackend(), rename: { nobody: "x" } })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+    });
   });
 });
 
@@ -383,8 +438,14 @@ describe("what is no store", () => {
   it("is said to be none, and what to give instead", async () => {
     const to = createMemoryBackend();
     const empty = tempFolder();
-    await expect(importGoStore({ from: join(empty, "nowhere"), to })).rejects.toMatchObject({ code: "INVALID_INPUT", message: expect.stringContaining("there is no folder") });
-    await expect(importGoStore({ from: empty, to })).rejects.toMatchObject({ code: "INVALID_INPUT", message: expect.stringContaining("holds no sessions of the Go release") });
+    await expect(importGoStore({ from: join(empty, "nowhere"), to })).rejects.toMatchObject({
+      code: "INVALID_INPUT",
+      message: expect.stringContaining("there is no folder"),
+    });
+    await expect(importGoStore({ from: empty, to })).rejects.toMatchObject({
+      code: "INVALID_INPUT",
+      message: expect.stringContaining("holds no sessions of the Go release"),
+    });
     const base = storeOf([{ text: "one" }]);
     await expect(importGoStore({ from: join(base, "assistant"), to })).rejects.toMatchObject({
       code: "INVALID_INPUT",

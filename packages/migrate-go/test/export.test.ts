@@ -57,7 +57,14 @@ describe("export", () => {
     expect(report).toMatchObject({ exported: 1, skipped: 0, sessions: [{ id: session.id, goId: id, outcome: "exported", messages: 6 }] });
     const read = readAsGo(to)[id];
     const info = await session.info();
-    expect(read?.meta).toMatchObject({ id, agentName: "assistant", userId: "ada", messageCount: 6, createdAt: info.createdAt, updatedAt: info.updatedAt });
+    expect(read?.meta).toMatchObject({
+      id,
+      agentName: "assistant",
+      userId: "ada",
+      messageCount: 6,
+      createdAt: info.createdAt,
+      updatedAt: info.updatedAt,
+    });
     expect(read?.messages?.map(({ Type, Payload }) => [Type, Payload])).toEqual([
       ["user", '{"content":"one"}'],
       ["assistant", '{"content":"two"}'],
@@ -113,11 +120,22 @@ describe("export", () => {
     const file = join(to, "assistant", `${dashed(session.id)}.jsonl`);
     // What the Go release would append: its parent is the last line of the file.
     const last = JSON.parse(readFileSync(file, "utf8").trimEnd().split("\n").at(-1) as string) as { id: string };
-    const next = { id: "go-1", parentId: last.id, timestamp: new Date().toISOString(), type: "message", data: { id: "m", metadata: {}, payload: '{"content":"four"}', timestamp: "", type: "user" } };
+    const next = {
+      id: "go-1",
+      parentId: last.id,
+      timestamp: new Date().toISOString(),
+      type: "message",
+      data: { id: "m", metadata: {}, payload: '{"content":"four"}', timestamp: "", type: "user" },
+    };
     writeFileSync(file, `${JSON.stringify(next)}\n`, { flag: "a" });
     const index = join(to, "assistant", "sessions.json");
     const metas = JSON.parse(readFileSync(index, "utf8")) as Record<string, object>;
-    const meta = { ...metas[dashed(session.id)], updatedAt: new Date(Date.now() + 1000).toISOString(), currentLeaf: "go-1", messageCount: 3 };
+    const meta = {
+      ...metas[dashed(session.id)],
+      updatedAt: new Date(Date.now() + 1000).toISOString(),
+      currentLeaf: "go-1",
+      messageCount: 3,
+    };
     writeFileSync(index, JSON.stringify({ ...metas, [dashed(session.id)]: meta }));
     const copy = await open((await imported(to)).backend).get(session.id);
     expect((await copy.messages()).map((message) => textOf(message))).toEqual(["one", "two", "four"]);
@@ -180,7 +198,10 @@ describe("export", () => {
       const to = target();
       const report = await exportGoStore({ from: manager, to });
       expect(report).toMatchObject({ exported: 1, skipped: 1 });
-      expect(report.sessions.find(({ id }) => id === session.id)).toMatchObject({ code: "LIMIT_EXCEEDED", reason: expect.stringMatching(/"the-long-one".*onTooLong/) });
+      expect(report.sessions.find(({ id }) => id === session.id)).toMatchObject({
+        code: "LIMIT_EXCEEDED",
+        reason: expect.stringMatching(/"the-long-one".*onTooLong/),
+      });
       expect(Object.keys(readAsGo(to))).toEqual([dashed(fine.id)]);
       expect(existsSync(join(to, "assistant", `${dashed(session.id)}.jsonl`))).toBe(false);
     });
@@ -188,7 +209,7 @@ describe("export", () => {
     it("are shortened if asked for, and one that just fits is not", async () => {
       const manager = open();
       const session = await manager.create("assistant");
-      await session.append("é\"<".repeat(30_000));
+      await session.append('é"<'.repeat(30_000));
       const to = target();
       await exportGoStore({ from: manager, to, onTooLong: "shorten" });
       const [message] = readAsGo(to)[dashed(session.id)]?.messages ?? [];
@@ -208,9 +229,19 @@ describe("export", () => {
       const to = target();
       await exportGoStore({ from: manager, to });
       const frame = readFileSync(join(to, "assistant", `${dashed(probe.id)}.jsonl`)).length;
-      await session.append({ role: "user", parts: [{ type: "text", text: "x".repeat(65_536 - frame) }], id: "m", timestamp: "2026-01-01T00:00:00Z" });
+      await session.append({
+        role: "user",
+        parts: [{ type: "text", text: "x".repeat(65_536 - frame) }],
+        id: "m",
+        timestamp: "2026-01-01T00:00:00Z",
+      });
       const over = await manager.create("assistant");
-      await over.append({ role: "user", parts: [{ type: "text", text: "x".repeat(65_537 - frame) }], id: "m", timestamp: "2026-01-01T00:00:00Z" });
+      await over.append({
+        role: "user",
+        parts: [{ type: "text", text: "x".repeat(65_537 - frame) }],
+        id: "m",
+        timestamp: "2026-01-01T00:00:00Z",
+      });
       const report = await exportGoStore({ from: manager, to: target() });
       expect(report.sessions.filter(({ outcome }) => outcome === "skipped").map(({ id }) => id)).toEqual([over.id]);
     });
@@ -223,7 +254,9 @@ describe("export", () => {
     await session.append({ role: "user", parts: [{ type: "text", text: "look: " }, file], id: "m1" });
     const to = target();
     const report = await exportGoStore({ from: manager, to });
-    expect(report.sessions).toMatchObject([{ outcome: "exported", notes: ['message "m1": 1 attached file has no place in a Go store: left out'] }]);
+    expect(report.sessions).toMatchObject([
+      { outcome: "exported", notes: ['message "m1": 1 attached file has no place in a Go store: left out'] },
+    ]);
     expect(readAsGo(to)[dashed(session.id)]?.messages?.[0]?.Payload).toBe('{"content":"look: [file left out: map.png]"}');
     const copy = await open((await imported(to)).backend).get(session.id);
     expect((await copy.verify()).problems).toEqual([]);
@@ -234,7 +267,9 @@ describe("export", () => {
     for (let i = 0; i < 3; i += 1) await (await manager.create("assistant")).append("hello");
     const stop = new AbortController();
     const to = target();
-    await expect(exportGoStore({ from: manager, to, signal: stop.signal, onSession: () => stop.abort() })).rejects.toMatchObject({ code: "CANCELLED" });
+    await expect(exportGoStore({ from: manager, to, signal: stop.signal, onSession: () => stop.abort() })).rejects.toMatchObject({
+      code: "CANCELLED",
+    });
     expect(readdirSync(join(to, ".."))).toEqual([]);
   });
 
@@ -243,7 +278,10 @@ describe("export", () => {
     await manager.create("assistant");
     const to = tempFolder();
     writeFileSync(join(to, "note.txt"), "mine");
-    await expect(exportGoStore({ from: manager, to })).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining("not empty") });
+    await expect(exportGoStore({ from: manager, to })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: expect.stringContaining("not empty"),
+    });
     expect(readdirSync(to)).toEqual(["note.txt"]);
     const empty = join(tempFolder(), "empty");
     mkdirSync(empty);
@@ -278,7 +316,10 @@ describe("export", () => {
     [{ tenantId: 1 }, "tenantId"],
     [{ onSession: 1 }, "onSession"],
   ])("refuses option %o", async (wrong, name) => {
-    await expect(exportGoStore({ from: open(), to: target(), ...wrong } as never)).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining(name) });
+    await expect(exportGoStore({ from: open(), to: target(), ...wrong } as never)).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: expect.stringContaining(name),
+    });
   });
 });
 
@@ -289,4 +330,3 @@ async function imported(from: string): Promise<{ backend: SessionBackend }> {
   expect(report.sessions.flatMap(({ notes }) => notes)).toEqual([]);
   return { backend };
 }
-

@@ -13,7 +13,12 @@ const GO = process.env["AIXGO_GO"];
 
 type Read = Record<
   string,
-  { readonly meta: GoMeta; readonly latest: boolean; readonly messages: readonly GoMessage[]; readonly checkpoints: Record<string, readonly GoMessage[]> }
+  {
+    readonly meta: GoMeta;
+    readonly latest: boolean;
+    readonly messages: readonly GoMessage[];
+    readonly checkpoints: Record<string, readonly GoMessage[]>;
+  }
 >;
 
 function goReads(dir: string, ...flags: string[]): Read {
@@ -27,7 +32,13 @@ describe.runIf(GO !== undefined)("the Go release itself (with AIXGO_GO, the go c
     await importGoStore({ from: FIXTURE, to: backend });
     const manager = createSessionManager({ backend });
     const session = await manager.getOrCreate("assistant", "zoe", { metadata: { plan: "gold" } });
-    await session.append(["one <b>", assistantMessage([{ type: "text", text: "two" }, { type: "reasoning", text: "why" }])]);
+    await session.append([
+      "one <b>",
+      assistantMessage([
+        { type: "text", text: "two" },
+        { type: "reasoning", text: "why" },
+      ]),
+    ]);
     const checkpoint = await session.checkpoint({ label: "here" });
     await session.append("rolled back");
     await session.restore(checkpoint.id);
@@ -64,7 +75,12 @@ describe.runIf(GO !== undefined)("the Go release itself (with AIXGO_GO, the go c
   it("reads a line of 65,536 bytes, and not one more", async () => {
     const manager = createSessionManager({ backend: createMemoryBackend() });
     const session = await manager.create("assistant");
-    const draft = (length: number) => ({ role: "user" as const, parts: [{ type: "text" as const, text: "x".repeat(length) }], id: "m", timestamp: "2026-01-01T00:00:00Z" });
+    const draft = (length: number) => ({
+      role: "user" as const,
+      parts: [{ type: "text" as const, text: "x".repeat(length) }],
+      id: "m",
+      timestamp: "2026-01-01T00:00:00Z",
+    });
     let fits = 0;
     for (let step = 65_536; step >= 1; step /= 2) {
       const probe = createSessionManager({ backend: createMemoryBackend() });

@@ -18,7 +18,8 @@ describe("a store that the Go release v0.3.3 wrote", () => {
     report = await importGoStore({ from: FIXTURE, to: backend });
   });
 
-  const texts = async (session: Session): Promise<string[]> => (await session.messages()).map((message) => `${message.role}: ${textOf(message)}`);
+  const texts = async (session: Session): Promise<string[]> =>
+    (await session.messages()).map((message) => `${message.role}: ${textOf(message)}`);
   const open = async (name: string): Promise<Session> => sessions.get(ourId(name));
   const reported = (name: string) => report.sessions.find((session) => session.goId === goId(name));
 
@@ -34,7 +35,10 @@ describe("a store that the Go release v0.3.3 wrote", () => {
   it("is imported whole, and not touched", () => {
     expect(report).toMatchObject({ imported: 11, updated: 0, present: 0, skipped: 0, isSourceInUse: false });
     expect(report.sessions.map(({ goId }) => goId).sort()).toEqual(
-      Object.entries(SAID.names).filter(([name]) => !name.includes(".") && name !== "deleted").map(([, id]) => id).sort(),
+      Object.entries(SAID.names)
+        .filter(([name]) => !name.includes(".") && name !== "deleted")
+        .map(([, id]) => id)
+        .sort(),
     );
     expect(contentsOf(FIXTURE)).toEqual(before);
   });
@@ -45,7 +49,12 @@ describe("a store that the Go release v0.3.3 wrote", () => {
       expect((await session.verify()).problems).toEqual([]);
       const info = await session.info();
       const { createdAt, agentName, userId } = meta ?? {};
-      if (meta !== undefined) expect(info).toMatchObject({ agentName, createdAt: new Date(createdAt as string).toISOString(), ...(userId === undefined ? undefined : { userId }) });
+      if (meta !== undefined)
+        expect(info).toMatchObject({
+          agentName,
+          createdAt: new Date(createdAt as string).toISOString(),
+          ...(userId === undefined ? undefined : { userId }),
+        });
       expect(info.metadata).toMatchObject({ importedFrom: { store: "aixgo-go", sessionId: id } });
       const isBranched = (report.sessions.find((one) => one.goId === id)?.branches ?? 0) > 0;
       if (error !== undefined || isBranched || id === goId("odd")) continue;
@@ -60,7 +69,12 @@ describe("a store that the Go release v0.3.3 wrote", () => {
     expect(textOf(first as never)).toBe('Hello, AI! <b>1 & 2</b> \u2028 "quoted" \\ é 😀\ttab\b\f\u0001\u007f');
     // A payload that is made from its text again is not kept twice; this one was written by another version of Go's encoder.
     expect(first?.metadata).toEqual({ goMessage: { payload: said[0]?.Payload } });
-    expect(second).toEqual({ id: said[1]?.ID, role: "assistant", parts: [{ type: "text", text: "Hello." }], timestamp: said[1]?.Timestamp });
+    expect(second).toEqual({
+      id: said[1]?.ID,
+      role: "assistant",
+      parts: [{ type: "text", text: "Hello." }],
+      timestamp: said[1]?.Timestamp,
+    });
     expect(textOf(third as never)).toBe("Weather?");
     expect(third?.metadata).toEqual({
       priority: "high",
@@ -156,7 +170,11 @@ describe("a store that the Go release v0.3.3 wrote", () => {
   });
 
   it("getOrCreate goes on with the session that the Go release would have gone on with", async () => {
-    for (const [name, user] of [["newer", "grace"], ["basic", "ada"], ["empty", "frank"]] as const) {
+    for (const [name, user] of [
+      ["newer", "grace"],
+      ["basic", "ada"],
+      ["empty", "frank"],
+    ] as const) {
       const session = await sessions.getOrCreate("assistant", user);
       expect(session.id).toBe(ourId(name));
       expect(reported(name)?.isLatest).toBe(true);
@@ -187,6 +205,8 @@ describe("a store that the Go release v0.3.3 wrote", () => {
     await importGoStore({ from: FIXTURE, to: target, roleOf: ({ type }) => (type === "analysis" ? "system" : undefined) });
     const messages = await (await createSessionManager({ backend: target }).get(ourId("odd"))).messages();
     expect(messages.map(({ role }) => role)).toEqual(["user", "assistant", "user", "system", "user", "user"]);
-    await expect(importGoStore({ from: FIXTURE, to: createMemoryBackend(), roleOf: () => "tool" })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+    await expect(importGoStore({ from: FIXTURE, to: createMemoryBackend(), roleOf: () => "tool" })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+    });
   });
 });

@@ -99,7 +99,13 @@ export interface GoLineSpec {
 /** A line as encoding/json writes it. */
 export function goLine(spec: GoLineSpec): string {
   const { id = uuid(), parentId, timestamp = goTime(1), type = "message", text = "hello" } = spec;
-  const data = spec.data ?? { id: uuid(), metadata: {}, payload: JSON.stringify({ content: text }), timestamp: "2026-01-02T03:04:05Z", type: "user" };
+  const data = spec.data ?? {
+    id: uuid(),
+    metadata: {},
+    payload: JSON.stringify({ content: text }),
+    timestamp: "2026-01-02T03:04:05Z",
+    type: "user",
+  };
   return JSON.stringify({ id, ...(parentId === undefined ? undefined : { parentId }), timestamp, type, data });
 }
 
@@ -177,7 +183,8 @@ function linesOf(path: string): readonly Line[] | undefined {
     const end = newline < 0 ? bytes.length : newline;
     if (end - start > 65_535) return undefined;
     const line = JSON.parse(bytes.toString("utf8", start, end)) as Line;
-    for (const name of ["id", "type", "timestamp"]) if (typeof (line as unknown as Record<string, unknown>)[name] !== "string") throw new Error(`${name} is no text`);
+    for (const name of ["id", "type", "timestamp"])
+      if (typeof (line as unknown as Record<string, unknown>)[name] !== "string") throw new Error(`${name} is no text`);
     lines.push(line);
     start = end + 1;
   }
