@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,10 +55,7 @@ export function tempFolder(): string {
 export function fixtureCopy(): string {
   const folder = join(tempFolder(), "sessions");
   cpSync(FIXTURE, folder, { recursive: true });
-  for (const path of paths(folder)) {
-    const stat = statSync(path);
-    if (stat.isFile()) writeFileSync(path, readFileSync(path), { mode: 0o600 });
-  }
+  for (const path of [folder, ...paths(folder)]) chmodSync(path, statSync(path).isFile() ? 0o600 : 0o700);
   return folder;
 }
 
