@@ -1,4 +1,5 @@
 import { AixgoError, isAixgoError, type Json } from "@aixgo/core";
+import { expandHome } from "@aixgo/security";
 import type { SessionInfo, SessionManager } from "@aixgo/session";
 import { type ExportedSession, type ExportReport, exportReport } from "./export-report.ts";
 import { createGoDraft, type GoDraft } from "./go-draft.ts";
@@ -45,7 +46,7 @@ const OF_SESSION: ReadonlySet<string> = new Set([
 export async function exportGoStore(options: ExportGoStoreOptions): Promise<ExportReport> {
   checkOptions(options);
   const { from, to, agent, tenantId, signal, onSession } = options;
-  const draft = await createGoDraft(to);
+  const draft = await createGoDraft(expandHome(to));
   try {
     const sessions: ExportedSession[] = [];
     const query = {

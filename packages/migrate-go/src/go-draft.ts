@@ -30,48 +30,69 @@ export interface GoDraft {
 export async function createGoDraft(to: string): Promise<GoDraft> {
   const target = resolve(to);
   await assertEmpty(target, to);
-  await mkdir(dirname(target), { recursive: true, mode: FOLDER_MODE });
   const folder = join(dirname(target), `.${basename(target)}.partial-${randomBytes(6).toString("hex")}`);
-  await mkdir(folder, { mode: FOLDER_MODE });
+  await writing(async () => {
+    await mkdir(dirname(target), { recursive: true, mode: FOLDER_MODE });
+    await mkdir(folder, { mode: FOLDER_MODE });
+  });
+  const agents = new Set<string>();
   const indexes = new Map<string, Map<string, GoIndexEntry>>();
   return {
-    async add(agentName, goId, fill) {
-      const path = join(folder, agentName);
-      await mkdir(path, { recursive: true, mode: FOLDER_MODE });
-      const file = join(path, `${goId}.jsonl`);
-      const lines = new LineFile(file);
-      let done: Awaited<ReturnType<typeof fill>>;
-      try {
-        done = await fill((line) => lines.write(line));
-        await lines.close();
-      } catch (error) {
-        await lines.close();
-        await rm(file, { force: true });
-        throw error;
-      }
-      for (const checkpoint of done.checkpoints) {
-        await mkdir(join(path, GO_CHECKPOINTS), { recursive: true, mode: FOLDER_MODE });
-        await writeWhole(join(path, GO_CHECKPOINTS, `${checkpoint.id}.json`), goJsonIndented(checkpoint));
-      }
-      const index = indexes.get(agentName) ?? new Map<string, GoIndexEntry>();
-      indexes.set(agentName, index.set(goId, done.meta));
-    },
-    async publish() {
-      for (const [agentName, index] of indexes) {
-        const sorted = [...index].sort(([a], [b]) => (a < b ? -1 : 1));
-        await writeWhole(join(folder, agentName, GO_INDEX), goJsonIndented(Object.fromEntries(sorted)));
-      }
-      await assertEmpty(target, to);
-      // An empty folder makes room; one that was filled meanwhile does not.
-      await rmdir(target).catch((error: unknown) => {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw notEmpty(to);
-      });
-      await rename(folder, target);
-    },
+    add: (agentName, goId, fill) =>
+      writing(async () => {
+        const path = join(folder, agentName);
+        const isNew = (await mkdir(path, { recursive: true, mode: FOLDER_MODE })) !== undefined;
+        if (isNew) agents.add(agentName);
+        else if (!agents.has(agentName))
+          throw new AixgoError(
+            "INVALID_INPUT",
+            `this file system takes the agent name ${shown(agentName)} for that of another agent: export them one by one (agent)`,
+          );
+        const file = join(path, `${goId}.jsonl`);
+        const lines = new LineFile(file);
+        let done: Awaited<ReturnType<typeof fill>>;
+        try {
+          done = await fill((line) => lines.write(line));
+          await lines.close();
+        } catch (error) {
+          await lines.close();
+          await rm(file, { force: true });
+          throw error;
+        }
+        for (const checkpoint of done.checkpoints) {
+          await mkdir(join(path, GO_CHECKPOINTS), { recursive: true, mode: FOLDER_MODE });
+          await writeWhole(join(path, GO_CHECKPOINTS, `${checkpoint.id}.json`), goJsonIndented(checkpoint));
+        }
+        const index = indexes.get(agentName) ?? new Map<string, GoIndexEntry>();
+        indexes.set(agentName, index.set(goId, done.meta));
+      }),
+    publish: () =>
+      writing(async () => {
+        for (const [agentName, index] of indexes) {
+          const sorted = [...index].sort(([a], [b]) => (a < b ? -1 : 1));
+          await writeWhole(join(folder, agentName, GO_INDEX), goJsonIndented(Object.fromEntries(sorted)));
+        }
+        await assertEmpty(target, to);
+        // An empty folder makes room; one that was filled meanwhile does not.
+        await rmdir(target).catch((error: unknown) => {
+          if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw notEmpty(to);
+        });
+        await rename(folder, target);
+      }),
     async discard() {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** What the disk refuses becomes an error of ours, without a path. */
+async function writing<T>(body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+    throw new AixgoError("BACKEND_UNAVAILABLE", `the Go store cannot be written: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 /** The Go release makes the file with the first entry. */

@@ -17,7 +17,7 @@ export function parseForeign(bytes: Buffer, where: string, notes: Notes): Json {
   let text = bytes.toString("utf8");
   if (LONG_NUMBER.test(text)) {
     const quoted = quoteLongNumbers(text);
-    if (quoted !== text) notes.add(`${where} holds whole numbers above 2^53: kept as texts`);
+    if (quoted !== text) notes.add(`${where} holds whole numbers that JavaScript would round: kept as texts`);
     text = quoted;
   }
   const value = JSON.parse(text) as Json;
@@ -46,7 +46,7 @@ function quoteLongNumbers(text: string): string {
     const start = at;
     while (at + 1 < text.length && isNumberPart(text.charCodeAt(at + 1))) at += 1;
     const number = text.slice(start, at + 1);
-    if (/^-?\d+$/.test(number) && !Number.isSafeInteger(Number(number))) {
+    if (/^-?\d+$/.test(number) && !Number.isSafeInteger(Number(number)) && String(Number(number)) !== number) {
       out += `${text.slice(copied, start)}"${number}"`;
       copied = at + 1;
     }

@@ -1,4 +1,5 @@
 import { AixgoError } from "@aixgo/core";
+import { expandHome } from "@aixgo/security";
 import { listGoAgents, openGoAgent } from "./go-store.ts";
 import { checkImportOptions, type ImportGoStoreOptions } from "./import-options.ts";
 import { type ImportedSession, importReport, type ImportReport } from "./import-report.ts";
@@ -18,7 +19,8 @@ import { Notes, shown } from "./notes.ts";
  */
 export async function importGoStore(options: ImportGoStoreOptions): Promise<ImportReport> {
   checkImportOptions(options);
-  const { from, agent, rename = {}, signal, onSession } = options;
+  const { agent, rename = {}, signal, onSession } = options;
+  const from = expandHome(options.from);
   const agents = await listGoAgents(from);
   if (agent !== undefined && !agents.includes(agent))
     throw new AixgoError("INVALID_INPUT", `the Go store has no agent ${shown(agent)}; it has ${agents.slice(0, 20).map(shown).join(", ")}`);

@@ -5,7 +5,7 @@ import { AixgoError, isAixgoError, type Json } from "@aixgo/core";
 import { assertSafeName, assertUserText, newEntryId } from "@aixgo/security";
 import { entryOf, type Head, type HeaderData, type SessionBackend } from "@aixgo/session/backend";
 import { sessionIdOf } from "./go-format.ts";
-import { type GoSession, isSame, reasonOf } from "./go-store.ts";
+import { type GoSession, isSame } from "./go-store.ts";
 import type { ImportGoStoreOptions } from "./import-options.ts";
 import type { ImportedSession } from "./import-report.ts";
 import { newLog, ORIGIN } from "./new-log.ts";
@@ -74,9 +74,7 @@ export class SessionImport {
     try {
       this.#check(session);
       const before = await session.stat();
-      handle = await session.open().catch((error: unknown) => {
-        throw new AixgoError("INVALID_INPUT", `its file cannot be read: ${reasonOf(error)}`, { cause: error });
-      });
+      handle = await session.open();
       if (session.meta === undefined) notes.add("the index does not have it: its user is not known");
       const size = before?.size ?? 0;
       const plan = await planSession(session, handle, size, bornAt(before), notes, this.#options.signal);
@@ -85,7 +83,8 @@ export class SessionImport {
       isInUse = !isSame(before, await session.stat());
       if (isInUse) notes.add("its file changed while it was read: stop the Go process that uses it, and import again");
       return { report: { ...about, ...shape, ...outcome, notes: notes.list() }, isInUse };
-    } catch (error) {
+    } catch (thrown) {
+      const error = isSystemError(thrown) ? new AixgoError("INVALID_INPUT", `its file cannot be read: ${thrown.code}`) : thrown;
       if (!isAixgoError(error) || !OF_SESSION.has(error.code)) throw error;
       const skipped: Outcome = { outcome: "skipped", isLatest: false, reason: error.message, code: error.code };
       return { report: { ...about, ...shape, ...skipped, notes: notes.list() }, isInUse };
@@ -194,7 +193,7 @@ export class SessionImport {
     const done: Outcome = { outcome: isOurs ? "updated" : "imported", isLatest };
     const next = { id, incarnation: newEntryId() };
     const { maxLineBytes } = to.capabilities;
-    const header = this.#header(work, next.incarnation, head.info.key);
+    const header = this.#header(work, next.incarnation, head.info.key, isOurs ? {} : head.info.metadata);
     if (this.#options.dryRun === true) {
       await this.#rehearse(work, maxLineBytes);
       return done;
@@ -207,7 +206,12 @@ export class SessionImport {
     throw new AixgoError("SESSION_BUSY", `session ${id} was written to while it was imported anew: import again`);
   }
 
-  #header({ session, id, plan, digest }: Work, incarnation: string, key: string | undefined): HeaderData {
+  #header(
+    { session, id, plan, digest }: Work,
+    incarnation: string,
+    key: string | undefined,
+    metadata: HeaderData["metadata"] = {},
+  ): HeaderData {
     const userId = session.meta?.userId;
     const origin: Origin = { store: "aixgo-go", sessionId: session.id, digest, version: plan.steps.length };
     return {
@@ -216,7 +220,7 @@ export class SessionImport {
       agentName: this.#agentName,
       ...(userId === undefined ? undefined : { userId }),
       ...(key === undefined ? undefined : { key }),
-      metadata: { [ORIGIN]: origin as unknown as Json },
+      metadata: { ...metadata, [ORIGIN]: origin as unknown as Json },
     };
   }
 
@@ -226,6 +230,11 @@ export class SessionImport {
     yield* newLog({ plan, handle, size, roleOf: this.#options.roleOf, maxLineBytes, notes: found, signal: this.#options.signal }, header);
     notes.replaceLate(found);
   }
+}
+
+/** Of the source: what a backend throws is an error of ours. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException & { readonly code: string } {
+  return error instanceof Error && "syscall" in error && typeof (error as NodeJS.ErrnoException).code === "string";
 }
 
 async function headOf(to: SessionBackend, id: string): Promise<Head | undefined> {

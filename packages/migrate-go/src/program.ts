@@ -95,7 +95,7 @@ async function runImport({ from, to, agent, rename, dryRun, json }: ImportFlags,
   const progress = new Progress(screen);
   try {
     const report = await importGoStore({
-      from: expandHome(from),
+      from,
       ...(backend === undefined ? undefined : { to: backend }),
       ...(agent === undefined ? undefined : { agent }),
       rename,
@@ -123,7 +123,7 @@ async function runExport({ from, to, agent, tenant, onTooLong, json }: ExportFla
   try {
     const report = await exportGoStore({
       from: sessions,
-      to: expandHome(to),
+      to,
       ...(agent === undefined ? undefined : { agent }),
       ...(tenant === undefined ? undefined : { tenantId: tenant }),
       onTooLong,

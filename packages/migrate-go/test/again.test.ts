@@ -183,12 +183,12 @@ describe("what is there already", () => {
     const about = { id, agentName: "assistant", userId: "ada", key: "user:ada" };
     const header = placeLine(
       emptyTip(incarnation),
-      { id: newEntryId(), type: "session", data: JSON.stringify({ ...about, incarnation }) },
+      { id: newEntryId(), type: "session", data: JSON.stringify({ ...about, incarnation, metadata: { plan: "gold" } }) },
       0,
       1,
       new Date().toISOString(),
     );
-    const info = { ...about, version: 0, messageCount: 0, createdAt: "", updatedAt: "", metadata: {} };
+    const info = { ...about, version: 0, messageCount: 0, createdAt: "", updatedAt: "", metadata: { plan: "gold" } };
     await to.create({
       ref: { id, incarnation },
       info,
@@ -200,6 +200,7 @@ describe("what is there already", () => {
     const session = await createSessionManager({ backend: to }).getOrCreate("assistant", "ada");
     expect(session.id).toBe(id);
     expect(await session.messages()).toHaveLength(4);
+    expect((await session.info()).metadata).toMatchObject({ plan: "gold", importedFrom: { sessionId: goId("basic") } });
     expect((await session.verify()).problems).toEqual([]);
   });
 

@@ -241,6 +241,26 @@ describe("a damaged file of entries", () => {
     ]);
   });
 
+  it("numbers: those that JavaScript would round are texts, all others are numbers", async () => {
+    const raw =
+      '{"a":9007199254740993,"b":9007199254740992,"c":-9223372036854775808,"d":1e300,"e":0.1234567890123456789,"f":"9007199254740993","g":123}';
+    const { messages } = await importOne(
+      storeOf([goLine({ data: { id: "m", metadata: "#", payload: 'a "number" 9007199254740993', type: "user" } }).replace('"#"', raw)]),
+    );
+    const { goMessage, ...metadata } = messages[0]?.metadata ?? {};
+    expect(metadata).toEqual({
+      a: "9007199254740993",
+      b: 9007199254740992,
+      c: "-9223372036854775808",
+      d: 1e300,
+      e: 0.12345678901234568,
+      f: "9007199254740993",
+      g: 123,
+    });
+    expect(goMessage).toEqual({ form: "text" });
+    expect(textOf(messages[0] as Message)).toBe('a "number" 9007199254740993');
+  });
+
   it("a message larger than the store takes: its session is left out, with the line", async () => {
     const base = storeOf([{ text: "one" }, { text: "x".repeat(20_000) }]);
     const backend = createMemoryBackend({ maxLineBytes: 16_384 });

@@ -83,7 +83,7 @@ describe("a store that the Go release v0.3.3 wrote", () => {
       nested: { list: [1, "two", null, true] },
       goMessage: { payload: '{"content":"Weather?","place":"Bern"}' },
     });
-    expect(reported("basic")?.notes).toEqual(["line 3 holds whole numbers above 2^53: kept as texts"]);
+    expect(reported("basic")?.notes).toEqual(["line 3 holds whole numbers that JavaScript would round: kept as texts"]);
   });
 
   it("entries keep their ids: whatever a program has kept is still found", async () => {
