@@ -158,6 +158,7 @@ function synthesize(options: SynthesisAggregatorOptions): Execute {
         idleTimeoutMs: options.modelIdleTimeoutMs ?? MODEL_DEFAULTS.modelIdleTimeoutMs,
         maxResponseBytes: options.maxResponseBytes ?? MODEL_DEFAULTS.maxResponseBytes,
         signal: context.signal,
+        observe: context.observe,
       },
       retry,
       context.logger,

@@ -1,8 +1,9 @@
-import { AixgoError, type AgentEvent } from "@aixgo/core";
+import { AixgoError, type AgentContext, type AgentEvent } from "@aixgo/core";
 import { type Answer, createAnswerCollector } from "./answer.ts";
 import { cancelled, type Deadline, throwIfAborted, within } from "./deadline.ts";
 import { type LanguageModel, type ModelFunction, type ModelMessage, type ModelSettings, modelName } from "./model.ts";
 import { modelError } from "./model-error.ts";
+import { observeRequest } from "./observed.ts";
 
 export interface ModelCall {
   /** The agent's name, for errors. */
@@ -17,6 +18,8 @@ export interface ModelCall {
   readonly idleTimeoutMs: number;
   readonly maxResponseBytes: number;
   readonly signal: AbortSignal;
+  /** The agent's, for traces and metrics. */
+  readonly observe: AgentContext["observe"];
 }
 
 /** How long, and for how many parts, the end of a stream is waited for after its last part. */
@@ -31,6 +34,7 @@ export async function* streamAnswer(call: ModelCall): AsyncGenerator<AgentEvent,
   const { agent, model, signal } = call;
   const what = `agent "${agent}": ${modelName(model)}`;
   throwIfAborted(signal, what);
+  const observed = observeRequest(call);
   const request = new AbortController();
   const deadline = {
     signal,
@@ -41,7 +45,7 @@ export async function* streamAnswer(call: ModelCall): AsyncGenerator<AgentEvent,
   let reader: ReadableStreamDefaultReader<unknown> | undefined;
   try {
     const answer = createAnswerCollector(call.maxResponseBytes);
-    const opening = open(call, request.signal);
+    const opening = observed === undefined ? open(call, request.signal) : observed.run(() => open(call, request.signal));
     try {
       reader = await within(opening, deadline);
     } catch (error) {
@@ -59,10 +63,15 @@ export async function* streamAnswer(call: ModelCall): AsyncGenerator<AgentEvent,
       if (event !== undefined) yield event;
     }
     if (answer.finished) await readToEnd(reader, { ...deadline, ms: CLOSE_MS });
-    return answer.end();
+    const whole = answer.end();
+    observed?.answered(whole);
+    return whole;
   } catch (error) {
-    throw signal.aborted ? cancelled(signal, what) : modelError(agent, model, error);
+    const failure = signal.aborted ? cancelled(signal, what) : modelError(agent, model, error);
+    observed?.failed(failure);
+    throw failure;
   } finally {
+    observed?.left();
     request.abort(signal.aborted ? signal.reason : new AixgoError("CANCELLED", `${what} is not listened to any more`));
     if (reader !== undefined) discard(reader);
   }

@@ -72,7 +72,17 @@ async function* run(options: ResolvedOptions, input: Message, context: AgentCont
       steps,
     });
     const answer = yield* streamWithRetries(
-      { agent: name, model, settings, prompt, functions, idleTimeoutMs: options.modelIdleTimeoutMs, maxResponseBytes, signal },
+      {
+        agent: name,
+        model,
+        settings,
+        prompt,
+        functions,
+        idleTimeoutMs: options.modelIdleTimeoutMs,
+        maxResponseBytes,
+        signal,
+        observe: context.observe,
+      },
       options.retry,
       context.logger,
     );

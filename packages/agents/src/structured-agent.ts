@@ -101,6 +101,7 @@ export function structuredAgent<O>(options: StructuredAgentOptions<O>, answerOf:
           idleTimeoutMs: options.modelIdleTimeoutMs ?? MODEL_DEFAULTS.modelIdleTimeoutMs,
           maxResponseBytes: options.maxResponseBytes ?? MODEL_DEFAULTS.maxResponseBytes,
           signal: context.signal,
+          observe: context.observe,
         },
         retry,
         context.logger,

@@ -11,6 +11,7 @@ import {
 import { approvalRequest, denialOf } from "./approval.ts";
 import { throwIfAborted, within } from "./deadline.ts";
 import { cutText, isRecord } from "./json.ts";
+import { observeTool } from "./observed.ts";
 import type { Tool, ToolContext } from "./tool.ts";
 import { errorOutput, outputOf, readValidation, toldOutput, wordsOf } from "./tool-result.ts";
 
@@ -111,13 +112,24 @@ async function runTool(
   const asking = createAsking(context);
   try {
     // The copy is the tool's to change: what is stored stays.
-    const work = execute(tool, structuredClone(call.input), {
-      approve: () => asking.approve(approvalRequest(call, step, context)),
-      context: toolContext(context, toolCallId, own.signal, asking.suspend),
-    });
+    const input = structuredClone(call.input);
     const late = (): Error => new AixgoError("TIMEOUT", `it took longer than ${timeoutMs} ms; its outcome is unknown`);
-    const done = await within(work, { signal: stopped, ms: timeoutMs, late, what: `tool "${toolName}"` });
-    if (asking.suspended !== undefined) return { suspended: asking.suspended };
+    const done = await observeTool(context.observe, call, async () => {
+      const work = execute(tool, input, {
+        approve: () => asking.approve(approvalRequest(call, step, context)),
+        context: toolContext(context, toolCallId, own.signal, asking.suspend),
+      });
+      try {
+        const executed = await within(work, { signal: stopped, ms: timeoutMs, late, what: `tool "${toolName}"` });
+        return asking.suspended === undefined ? executed : { suspended: asking.suspended };
+      } catch (error) {
+        // To wait for a person is no failure.
+        if (stopped.aborted || asking.suspended === undefined) throw error;
+        own.abort(error);
+        return { suspended: asking.suspended };
+      }
+    });
+    if ("suspended" in done) return done;
     if ("denied" in done) return { output: { type: "execution-denied", ...done.denied } };
     if ("problem" in done) return { output: errorOutput(`Invalid input: ${done.problem}`) };
     return {
@@ -130,7 +142,6 @@ async function runTool(
     own.abort(error);
     // Stopped from outside: no result is told, the call stays open for the next attempt.
     if (stopped.aborted) throw error;
-    if (asking.suspended !== undefined) return { suspended: asking.suspended };
     if (asking.failed !== undefined) throw asking.failed;
     logger.warn({ toolName, toolCallId, error: error instanceof Error ? error.name : typeof error }, "a tool failed; the model is told");
     return { output: errorOutput(`The tool failed: ${wordsOf(error)}`) };
@@ -192,12 +203,13 @@ async function execute(
 }
 
 function toolContext(context: AgentContext, toolCallId: string, signal: AbortSignal, suspend: ToolContext["suspend"]): ToolContext {
-  const { agentName, principal, logger, session } = context;
+  const { agentName, principal, logger, observe, session } = context;
   return {
     agentName,
     logger,
     toolCallId,
     signal,
+    ...(observe === undefined ? undefined : { observe }),
     ...(principal === undefined ? undefined : { principal }),
     ...(session === undefined ? undefined : { session }),
     history: (options) => context.history(options),

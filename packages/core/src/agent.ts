@@ -1,4 +1,5 @@
 import type { Json, Message, MessageInput, Role } from "./message.ts";
+import type { Observe } from "./operation.ts";
 import type { SuspendRequest } from "./suspension.ts";
 import type { Logger } from "./telemetry.ts";
 
@@ -83,6 +84,8 @@ export interface AgentContext {
   readonly signal: AbortSignal;
   readonly principal?: Principal;
   readonly logger: Logger;
+  /** Puts what the agent does (requests to models, runs of tools) into the runtime's traces and metrics. Absent where there are none. */
+  readonly observe?: Observe;
   /** Absent in a stateless call. */
   readonly session?: {
     readonly id: string;

@@ -6,12 +6,14 @@ import { AixgoError, isAixgoError } from "./errors.ts";
 import { execute } from "./execution.ts";
 import { currentFrame } from "./frame.ts";
 import type { Invocation, ShownEvent } from "./invocation.ts";
-import { completeMessage, type MessageDraft, type MessageInput, textOf } from "./message.ts";
+import { completeMessage, type Json, type MessageDraft, type MessageInput, textOf } from "./message.ts";
 import { toMessage } from "./message-check.ts";
-import { METRIC, type Observer } from "./observer.ts";
+import { METRIC, type Observer, SPAN } from "./observer.ts";
+import { given } from "./operation.ts";
 import { askReady } from "./readiness.ts";
 import type { Registration } from "./registration.ts";
 import { createStake } from "./stake.ts";
+import type { ActiveSpan } from "./telemetry.ts";
 import { answerInTurn } from "./turn-call.ts";
 
 /** Calls inside calls inside calls: beyond this an agent calls itself without end. */
@@ -32,7 +34,7 @@ export async function performCall(site: CallSite, request: CallRequest): Promise
       kind,
       ...(request.sessionId === undefined ? undefined : { session: request.sessionId }),
     };
-    return span(attributes, () => answer(site, request));
+    return span(SPAN.call, attributes, (active) => answerInSpan(site, request, active));
   };
   try {
     const reply = await (observer.span === undefined ? answer(site, request) : spanned(observer.span));
@@ -52,6 +54,20 @@ export async function performCall(site: CallSite, request: CallRequest): Promise
       metrics.observe(METRIC.durationMs, performance.now() - begun, labels);
     }
   }
+}
+
+async function answerInSpan(site: CallSite, request: CallRequest, span: ActiveSpan): Promise<Reply> {
+  span.content("input", () => (request.resume === undefined ? toMessage(request.input, "user") : decisionOf(request.resume.decision)));
+  const reply = await answer(site, request);
+  const { usage, turn } = reply;
+  const outcome = turn?.status === "suspended" ? "suspended" : undefined;
+  span.set(given({ inputTokens: usage?.inputTokens, outputTokens: usage?.outputTokens, turn: turn?.id, replayed: turn?.replayed, outcome }));
+  span.content("output", () => reply.message);
+  return reply;
+}
+
+function decisionOf(decision: Json): MessageDraft {
+  return { role: "user", parts: [{ type: "data-decision", data: decision }] };
 }
 
 function labelOf(site: CallSite, request: CallRequest): string {

@@ -80,6 +80,7 @@ export function createContext(call: Invocation): AgentContext {
       });
     },
   };
+  if (call.observe !== undefined) context.observe = call.observe;
   if (call.principal !== undefined) context.principal = call.principal;
   if (turn !== undefined) context.session = sessionOf(turn, call.sessionId as string);
   // An own member, so that `{ ...context }` has it too. An accessor in the literal would cost a microsecond more.

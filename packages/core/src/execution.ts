@@ -7,6 +7,7 @@ import { currentFrame, type Frame, runInFrame } from "./frame.ts";
 import type { Invocation } from "./invocation.ts";
 import type { Message } from "./message.ts";
 import { METRIC } from "./observer.ts";
+import { createObserve } from "./operation.ts";
 import type { OpenTurn } from "./session-host.ts";
 import type { Slot } from "./slot.ts";
 import { releaseIfLost, type Stake } from "./stake.ts";
@@ -30,6 +31,7 @@ export async function execute(
     cancellation,
     principal: prepared.principal,
     logger: site.observer.logger,
+    observe: createObserve(site.observer, registration.name, request.sessionId),
     turn,
     sessionId: request.sessionId,
     frame,

@@ -4,6 +4,7 @@ import type { Cancellation } from "./cancellation.ts";
 import { AixgoError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import type { Message, MessageInput } from "./message.ts";
+import type { Observe } from "./operation.ts";
 import type { OpenTurn } from "./session-host.ts";
 import type { Logger } from "./telemetry.ts";
 
@@ -21,6 +22,8 @@ export interface Invocation {
   readonly cancellation: Cancellation;
   readonly principal: Principal | undefined;
   readonly logger: Logger;
+  /** Absent without metrics and tracing. */
+  readonly observe: Observe | undefined;
   /** Absent in a stateless call. */
   readonly turn: OpenTurn | undefined;
   readonly sessionId: string | undefined;

@@ -36,6 +36,7 @@ import { type Dependencies, planPhases } from "./phases.ts";
 import { createRegistration, type Registration } from "./registration.ts";
 import { createReplyStream, type ReplyStream } from "./reply-stream.ts";
 import type { SessionHost } from "./session-host.ts";
+import { observeSessions } from "./session-observer.ts";
 import { createTally } from "./tally.ts";
 import { silentLogger } from "./telemetry.ts";
 
@@ -158,7 +159,7 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
   const site: CallSite = {
     runtime: agents,
     observer,
-    sessions: options.sessions,
+    sessions: observeSessions(options.sessions, observer),
     limiter,
     live: new Map(),
     timeoutMs: options.timeoutMs,

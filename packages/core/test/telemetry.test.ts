@@ -8,6 +8,7 @@ import {
   type Metrics,
   type Runtime,
   type RuntimeOptions,
+  SPAN,
   type Tracing,
   withLogger,
   withMetrics,
@@ -115,6 +116,8 @@ describe("tracing", () => {
       { name: CALL_SPAN, attributes: { agent: "outer", kind: "call" } },
       { name: CALL_SPAN, attributes: { agent: "echo", kind: "nested" } },
       { name: CALL_SPAN, attributes: { agent: "echo", kind: "session", session: "s1" } },
+      { name: SPAN.turn, attributes: { agent: "echo", session: "s1", step: "open" } },
+      { name: SPAN.turn, attributes: { agent: "echo", session: "s1", step: "complete" } },
       { name: CALL_SPAN, attributes: { agent: "echo", kind: "parallel" } },
     ]);
   });
