@@ -18,6 +18,7 @@ const ARROWS = Object.freeze({
   "packages/session-testkit": ["@aixgo/session", "@aixgo/session/backend", "@aixgo/core"],
   "packages/agents": ["@aixgo/core"],
   "packages/migrate-go": ["@aixgo/session", "@aixgo/session/backend", "@aixgo/session-file", "@aixgo/security", "@aixgo/core"],
+  "packages/observability": ["@aixgo/core", "@aixgo/security"],
   "packages/distributed": ["@aixgo/core", "@aixgo/security"],
   "packages/server": ["*"],
   "packages/cli": ["*"],

@@ -5,5 +5,5 @@ export { encodeSegment, expandHome, MAX_SEGMENT_BYTES, safeJoin } from "./paths.
 export { assertJson, DEFAULT_JSON_LIMITS } from "./limits.ts";
 export type { JsonLimits } from "./limits.ts";
 export { cloneJson, freezeJson } from "./copies.ts";
-export { redact, redactError } from "./redact.ts";
+export { isSecretName, redact, redactError } from "./redact.ts";
 export type { RedactedError } from "./redact.ts";

@@ -49,6 +49,16 @@ export function redact(text: string): string {
 }
 
 /**
+ * Whether what is kept under this name is a secret by its name alone: `password`, `x-api-key`, `refreshToken`, `--client-secret`. For
+ * structured data, where name and value are apart.
+ */
+export function isSecretName(name: string): boolean {
+  if (name.length > MAX_NAME) return false;
+  ASSIGNMENT.lastIndex = 0;
+  return ASSIGNMENT.test(`${name}=`);
+}
+
+/**
  * An error, or whatever was thrown, as what may be recorded: name, code and message, redacted and bounded; no stack, no further members.
  * Never throws, whatever the value's getters do.
  */

@@ -1,7 +1,7 @@
 import { AixgoError } from "@aixgo/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { redact, redactError } from "../src/index.ts";
+import { isSecretName, redact, redactError } from "../src/index.ts";
 import * as patterns from "../src/secret-patterns.ts";
 
 /** Put together here, so that no scanner takes this file for a leak. */
@@ -188,4 +188,27 @@ describe("redactError", () => {
     self.errors.push(self);
     expect(redactError(self).message).toBe("no message");
   });
+});
+
+describe("isSecretName", () => {
+  it.each([
+    "password",
+    "dbPassword",
+    "PASSWORD",
+    "x-api-key",
+    "apiKey",
+    "api_key_id",
+    "API Key",
+    "Authorization",
+    "Set-Cookie",
+    "refreshToken",
+    "token",
+    "--client-secret",
+    "credentials",
+    "privateKeyBase64",
+  ])("knows %s", (name) => expect(isSecretName(name)).toBe(true));
+  it.each(["", "name", "inputTokens", "maxTokens", "tokenUsage", "turnKey", "key", "author", "passed", "secretary", "x".repeat(1_000_000)])(
+    "leaves %.20s",
+    (name) => expect(isSecretName(name)).toBe(false),
+  );
 });
