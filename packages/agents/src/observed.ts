@@ -1,7 +1,7 @@
 import type { AgentContext, RunningOperation, ToolCallPart } from "@aixgo/core";
 import type { Answer } from "./answer.ts";
 import { isRecord } from "./json.ts";
-import type { ModelCall } from "./model-stream.ts";
+import type { LanguageModel, ModelMessage } from "./model.ts";
 
 type Observe = NonNullable<AgentContext["observe"]>;
 
@@ -16,8 +16,14 @@ export interface ObservedRequest {
   left(): void;
 }
 
+interface RequestFacts {
+  readonly observe?: AgentContext["observe"];
+  readonly model: LanguageModel;
+  readonly prompt: readonly ModelMessage[];
+}
+
 /** Undefined where nobody looks. */
-export function observeRequest({ observe, model, prompt }: ModelCall): ObservedRequest | undefined {
+export function observeRequest({ observe, model, prompt }: RequestFacts): ObservedRequest | undefined {
   if (observe === undefined) return undefined;
   let running: RunningOperation | undefined;
   let isOpen = true;

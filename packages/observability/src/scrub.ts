@@ -72,7 +72,7 @@ export function scrub(value: unknown, clean: (text: string) => string = redact):
     if (object instanceof Map)
       return entries(
         [...(object as ReadonlyMap<unknown, unknown>)].map(([key, value]) => [
-          typeof key === "object" ? "[object]" : String(key),
+          typeof key === "string" ? key : typeof key === "number" ? String(key) : `[${typeof key}]`,
           () => value,
         ]),
         depth,

@@ -63,8 +63,10 @@ export function createSeriesStore(maxSeries: number, buckets: number | undefined
 export function writeLabels(labels: Readonly<Record<string, string>>): string {
   const written = new Map<string, string>();
   for (const [name, value] of Object.entries(labels)) {
-    const text = String(value).slice(0, MAX_VALUE);
-    if (text !== "") written.set(labelName(name), escapeValue(text));
+    const given: unknown = value;
+    if (given === undefined || given === "") continue;
+    const text = typeof given === "string" ? given : (JSON.stringify(given) ?? typeof given);
+    written.set(labelName(name), escapeValue(text.slice(0, MAX_VALUE)));
   }
   return [...written]
     .sort(([a], [b]) => (a < b ? -1 : 1))

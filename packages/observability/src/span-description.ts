@@ -33,7 +33,7 @@ const NAMES: Readonly<Record<string, string>> = {
 export function describeSpan(name: string, attributes: Facts): SpanDescription {
   const facts = factsOf(attributes);
   const described = (sort: SpanSort, kind: SpanKind, operation: string, of: Json | undefined, more?: Attributes): SpanDescription => ({
-    title: of === undefined ? operation : `${operation} ${String(of)}`,
+    title: of === undefined ? operation : `${operation} ${plain(of)}`,
     kind,
     sort,
     facts: { ...facts, ...more },
@@ -61,9 +61,13 @@ export function describeSpan(name: string, attributes: Facts): SpanDescription {
 export function factsOf(attributes: Facts): Attributes {
   const facts: Attributes = {};
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "provider") facts[ATTRIBUTE.providerName] = providerName(String(value));
-    else if (name === "finishReason") facts[ATTRIBUTE.finishReasons] = [String(value)];
-    else facts[NAMES[name] ?? name] = typeof value === "object" ? JSON.stringify(value) : value;
+    if (name === "provider") facts[ATTRIBUTE.providerName] = providerName(plain(value));
+    else if (name === "finishReason") facts[ATTRIBUTE.finishReasons] = [plain(value)];
+    else facts[NAMES[name] ?? name] = typeof value === "object" ? plain(value) : value;
   }
   return facts;
+}
+
+function plain(value: Json): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

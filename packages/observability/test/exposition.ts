@@ -50,7 +50,7 @@ export function readExposition(text: string): Exposition {
       (family?.type === "histogram" && name.startsWith(typed) && /^_(?:bucket|sum|count)$/.test(name.slice(typed.length)));
     if (!isOwn || !VALUE.test(value)) throw new Error(`a sample that does not belong to ${typed}, or no number: ${line}`);
     const labels = inner === undefined ? {} : readLabels(inner);
-    const key = JSON.stringify([name, Object.entries(labels).sort()]);
+    const key = JSON.stringify([name, sortedLabels(labels)]);
     if (seen.has(key)) throw new Error(`twice: ${line}`);
     seen.add(key);
     samples.push({ name, labels, value: Number(value.replace("Inf", "Infinity")) });
@@ -67,6 +67,11 @@ export function readExposition(text: string): Exposition {
       return found[0]?.value as number;
     },
   };
+}
+
+/** In one order, so that sets of labels can be compared. */
+export function sortedLabels(labels: Readonly<Record<string, string>>): (readonly [string, string])[] {
+  return Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 function readLabels(inner: string): Record<string, string> {
@@ -92,7 +97,7 @@ function checkHistogram(name: string, samples: readonly Sample[]): void {
   for (const { name: of, labels, value } of samples) {
     if (!of.startsWith(`${name}_`)) continue;
     const { le, ...rest } = labels;
-    const key = JSON.stringify(Object.entries(rest).sort());
+    const key = JSON.stringify(sortedLabels(rest));
     const group = groups.get(key) ?? { bounds: [], counts: [] };
     groups.set(key, group);
     if (of === `${name}_count`) group.count = value;

@@ -7,7 +7,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { METRICS } from "../src/index.ts";
 import { createPrometheusMetrics, type PrometheusOptions } from "../src/prometheus.ts";
-import { readExposition } from "./exposition.ts";
+import { readExposition, sortedLabels } from "./exposition.ts";
 
 async function scrape(text: () => string, contentType: string): Promise<{ readonly body: string; readonly type: string | null }> {
   const server = createServer((_request, response) => void response.writeHead(200, { "content-type": contentType }).end(text()));
@@ -189,7 +189,7 @@ describe("the text format", () => {
         }
         const lines = (text: string): string[] =>
           readExposition(text)
-            .samples.map(({ name, labels, value }) => JSON.stringify([name, Object.entries(labels).sort(), value]))
+            .samples.map(({ name, labels, value }) => JSON.stringify([name, sortedLabels(labels), value]))
             .sort();
         const expected = await registers[0]?.metrics();
         // The reference ends its text without an empty line between its metrics and the end.

@@ -256,7 +256,7 @@ describe("errors", () => {
     broken: () => {
       throw new Error("token=hunter2 and what the user wrote");
     },
-    late: () => new Promise(() => {}),
+    late: (_input, { signal }) => new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
     outer: async (_input, context) => (await context.call("broken", "x")).text,
   };
 
