@@ -12,30 +12,32 @@ type Foreign = Readonly<Record<string, unknown>>;
 export function writeMessages(content: unknown, maxBytes: number): WrittenMessages {
   const all = (Array.isArray(content) ? content : [content]).filter(isRecord);
   const instructions = all.filter(({ role }) => role === "system").flatMap(partsOf);
+  const omitted = (count: number): object => ({ type: "omitted", count });
   return {
     messages: writeList(
       all.filter(({ role }) => role !== "system").map((message) => ({ role: message["role"], parts: partsOf(message) })),
       maxBytes,
+      (count) => ({ role: "system", parts: [omitted(count)] }),
     ),
-    ...(instructions.length === 0 ? undefined : { instructions: writeList(instructions, maxBytes) }),
+    ...(instructions.length === 0 ? undefined : { instructions: writeList(instructions, maxBytes, omitted) }),
   };
 }
 
 /** One value: the input of a tool, or its result. */
 export function writeValue(value: unknown, maxBytes: number): string {
   const text = JSON.stringify(scrub(value)) ?? "null";
-  return fits(text, maxBytes) ? text : JSON.stringify(omitted(text));
+  return fits(text, maxBytes) ? text : JSON.stringify({ omitted: `${Buffer.byteLength(text)} bytes` });
 }
 
 /** Each message is scrubbed alone: the bounds of one must not cut the others. */
-function writeList(items: readonly unknown[], maxBytes: number): string {
+function writeList(items: readonly unknown[], maxBytes: number, omitted: (count: number) => object): string {
   const kept: string[] = [];
   let left = maxBytes - 2;
   for (let index = items.length - 1; index >= 0; index -= 1) {
     const text = JSON.stringify(scrub(items[index]));
     left -= Buffer.byteLength(text) + 1;
     if (left < 0) {
-      kept.push(JSON.stringify({ role: "system", parts: [{ type: "omitted", messages: index + 1 }] }));
+      kept.push(JSON.stringify(omitted(index + 1)));
       break;
     }
     kept.push(text);
@@ -45,10 +47,6 @@ function writeList(items: readonly unknown[], maxBytes: number): string {
 
 function fits(text: string, maxBytes: number): boolean {
   return text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes;
-}
-
-function omitted(text: string): object {
-  return { omitted: `${Buffer.byteLength(text)} bytes` };
 }
 
 /** Both of a message of ours, which has `parts`, and of a model's prompt, which has `content`. */

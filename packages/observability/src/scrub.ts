@@ -5,22 +5,13 @@ const MASK = "[redacted]";
 const UNREADABLE = "[unreadable]";
 const MAX_DEPTH = 12;
 const MAX_VALUES = 2_000;
-/** Names whose answer is remembered: programs use few, and callers' data must not make it grow. */
-const MAX_KNOWN_NAMES = 1_000;
 /** Members by which a pair says what its `value` is. */
 const NAMES_OF_PAIRS = ["name", "key", "header"];
 /** A text that can be a name at all, `--password` of a command included. */
 const NAME = /^[\w.-]{1,64}$/;
 
-const known = new Map<string, boolean>();
-
 function isSecret(name: string): boolean {
-  let secret = known.get(name);
-  if (secret === undefined) {
-    secret = NAME.test(name) && isSecretName(name);
-    if (known.size < MAX_KNOWN_NAMES) known.set(name, secret);
-  }
-  return secret;
+  return NAME.test(name) && isSecretName(name);
 }
 
 /**

@@ -17,6 +17,8 @@ export interface SeriesStore {
 export const OVERFLOW = "(other)";
 /** Longest value of a label, in UTF-16 units. */
 const MAX_VALUE = 256;
+/** Longer labels are written anew each time rather than remembered. */
+const MAX_KEY = 1024;
 /** Sets of label names that may overflow apart: programs have one for each metric. */
 const MAX_OVERFLOWS = 16;
 
@@ -49,7 +51,7 @@ export function createSeriesStore(maxSeries: number, buckets: number | undefined
       const written = writeLabels(labels);
       if (series.has(written) || series.size < maxSeries) {
         const found = named(written);
-        if (seen.size < maxSeries) seen.set(key, found);
+        if (seen.size < maxSeries && key.length <= MAX_KEY) seen.set(key, found);
         return found;
       }
       const other = writeLabels(Object.fromEntries(Object.keys(labels).map((name) => [name, OVERFLOW])));

@@ -11,6 +11,9 @@ export interface SpanDescription {
   readonly facts: Attributes;
 }
 
+/** Ids of tool calls come from models: longer ones are cut, in UTF-16 units. */
+const MAX_TEXT = 1024;
+
 type Facts = Readonly<Record<string, Json>>;
 
 /** How the conventions call what the runtime calls so. */
@@ -63,11 +66,11 @@ export function factsOf(attributes: Facts): Attributes {
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "provider") facts[ATTRIBUTE.providerName] = providerName(plain(value));
     else if (name === "finishReason") facts[ATTRIBUTE.finishReasons] = [plain(value)];
-    else facts[NAMES[name] ?? name] = typeof value === "object" ? plain(value) : value;
+    else facts[NAMES[name] ?? name] = typeof value === "object" || typeof value === "string" ? plain(value) : value;
   }
   return facts;
 }
 
 function plain(value: Json): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return (typeof value === "string" ? value : JSON.stringify(value)).slice(0, MAX_TEXT);
 }

@@ -247,7 +247,7 @@ describe("content", () => {
       },
     ]);
     expect(Buffer.byteLength(many ?? "")).toBeLessThan(2100);
-    expect(JSON.parse(many ?? "")).toEqual([{ role: "system", parts: [{ type: "omitted", messages: 1 }] }]);
+    expect(JSON.parse(many ?? "")).toEqual([{ role: "system", parts: [{ type: "omitted", count: 1 }] }]);
   });
 });
 
