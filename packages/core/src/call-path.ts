@@ -61,7 +61,9 @@ async function answerInSpan(site: CallSite, request: CallRequest, span: ActiveSp
   const reply = await answer(site, request);
   const { usage, turn } = reply;
   const outcome = turn?.status === "suspended" ? "suspended" : undefined;
-  span.set(given({ inputTokens: usage?.inputTokens, outputTokens: usage?.outputTokens, turn: turn?.id, replayed: turn?.replayed, outcome }));
+  span.set(
+    given({ inputTokens: usage?.inputTokens, outputTokens: usage?.outputTokens, turn: turn?.id, replayed: turn?.replayed, outcome }),
+  );
   span.content("output", () => reply.message);
   return reply;
 }

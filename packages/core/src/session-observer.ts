@@ -5,7 +5,14 @@ import type { OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
 import { type ActiveSpan, noSpan } from "./telemetry.ts";
 
 /** What a turn asks of the store, by the method that does it. */
-const STEPS = { history: "history", append: "append", setState: "state", complete: "complete", endSuspended: "suspend", fail: "fail" } as const;
+const STEPS = {
+  history: "history",
+  append: "append",
+  setState: "state",
+  complete: "complete",
+  endSuspended: "suspend",
+  fail: "fail",
+} as const;
 type Step = "open" | (typeof STEPS)[keyof typeof STEPS];
 type Method = (...args: readonly unknown[]) => Promise<unknown>;
 type Watch = <T>(step: Step, body: (span: ActiveSpan) => Promise<T>) => Promise<T>;

@@ -275,9 +275,8 @@ describe("turns", () => {
   it("that cannot be opened are counted by their code", async () => {
     const metrics = counted();
     const host: SessionHost = {
-      sharedBy: "process",
+      ...observedHost(),
       openTurn: () => Promise.reject(new AixgoError("SESSION_NOT_FOUND", "there is no session s9")),
-      cancelTurn: async () => false,
     };
     const runtime = await runtimeOf({ metrics, sessions: host }, () => "x");
     expect((await errorOf(runtime.callWithSession("worker", "x", "s9"))).code).toBe("SESSION_NOT_FOUND");
@@ -286,59 +285,32 @@ describe("turns", () => {
 
   it("of a host that keeps private members work as without observers", async () => {
     const inner = observedHost();
-    class Turn implements OpenTurn {
-      readonly #turn: OpenTurn;
-      constructor(turn: OpenTurn) {
-        this.#turn = turn;
+    /** Each method of its own, which fails on any other object than one of this class. */
+    const privately = <T extends object>(whole: T): T => {
+      class Private {
+        readonly #whole = whole;
+        get(name: keyof T): unknown {
+          const member = this.#whole[name];
+          return typeof member === "function" ? (member.bind(this.#whole) as unknown) : member;
+        }
       }
-      get id() {
-        return this.#turn.id;
+      for (const name of Object.keys(whole)) {
+        const get = function (this: Private): unknown {
+          const value = this.get(name as keyof T);
+          return typeof value !== "function"
+            ? value
+            : (...given: unknown[]) => (this.get(name as keyof T), (value as (...given: unknown[]) => unknown)(...given));
+        };
+        Object.defineProperty(Private.prototype, name, { get, enumerable: true });
       }
-      get attempt() {
-        return this.#turn.attempt;
-      }
-      get signal() {
-        return this.#turn.signal;
-      }
-      get input() {
-        return this.#turn.input;
-      }
-      history(): ReturnType<OpenTurn["history"]> {
-        return this.#turn.history();
-      }
-      steps(): ReturnType<OpenTurn["steps"]> {
-        return this.#turn.steps();
-      }
-      getState(): ReturnType<OpenTurn["getState"]> {
-        return this.#turn.getState();
-      }
-      setState(value: Json): Promise<void> {
-        return this.#turn.setState(value);
-      }
-      append(...given: Parameters<OpenTurn["append"]>): ReturnType<OpenTurn["append"]> {
-        return this.#turn.append(...given);
-      }
-      run<T>(body: () => T): T {
-        return this.#turn.run(body);
-      }
-      complete(...given: Parameters<OpenTurn["complete"]>): ReturnType<OpenTurn["complete"]> {
-        return this.#turn.complete(...given);
-      }
-      fail(error: unknown): Promise<void> {
-        return this.#turn.fail(error);
-      }
-    }
-    class Host implements SessionHost {
-      readonly #host = inner;
-      readonly sharedBy = "process" as const;
-      async openTurn(id: string, request: OpenTurnRequest): Promise<OpenTurn> {
-        return new Turn(await this.#host.openTurn(id, request));
-      }
-      cancelTurn(id: string): Promise<boolean> {
-        return this.#host.cancelTurn(id);
-      }
-    }
-    const runtime = await runtimeOf({ tracing: recorder(), sessions: new Host() }, async (_input, context) => {
+      return new Private() as unknown as T;
+    };
+    const host = privately<SessionHost>({
+      ...inner,
+      openTurn: async (id: string, request: OpenTurnRequest) => privately<OpenTurn>(await inner.openTurn(id, request)),
+    });
+    expect(() => Object.create(host).sharedBy).toThrow(TypeError);
+    const runtime = await runtimeOf({ tracing: recorder(), sessions: host }, async (_input, context) => {
       await context.setState({ seen: 1 });
       return JSON.stringify(await context.getState());
     });

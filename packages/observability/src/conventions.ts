@@ -40,7 +40,14 @@ export const OWN = {
   turnStep: "aixgo.turn.step",
   turnAttempt: "aixgo.turn.attempt",
   turnReplayed: "aixgo.turn.replayed",
+  /** What ended neither well nor with an error: `suspended`, `denied`. */
+  outcome: "aixgo.outcome",
 } as const;
+
+/** Codes of errors are written in capitals, other ends in small letters. */
+export function isFailure(outcome: string): boolean {
+  return /^[A-Z]/.test(outcome);
+}
 
 /** Well-known names of providers, by how the AI SDK's packages call themselves: the longest beginning decides. */
 const PROVIDERS: readonly (readonly [begins: string, name: string])[] = [

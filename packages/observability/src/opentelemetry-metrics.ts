@@ -1,6 +1,6 @@
 import { AixgoError, expectMethods, METRIC, type Metrics, type OptionRules, resolveOptions } from "@aixgo/core";
 import { type Attributes, type Meter, metrics as registered } from "@opentelemetry/api";
-import { ATTRIBUTE, CLIENT_METRIC, CLIENT_SECONDS, OPERATION, OWN, providerName, SCHEMA_URL } from "./conventions.ts";
+import { ATTRIBUTE, CLIENT_METRIC, CLIENT_SECONDS, isFailure, OPERATION, OWN, providerName, SCHEMA_URL } from "./conventions.ts";
 import { isTime, metricInfo, type MetricKind, SECONDS, TOKENS } from "./metric-table.ts";
 
 export interface OpenTelemetryMetricsOptions {
@@ -110,7 +110,7 @@ function attributesOf(name: string, labels: Readonly<Record<string, string>>): A
     if (label === "provider") attributes[ATTRIBUTE.providerName] = providerName(value);
     else if (label === "type") attributes[ATTRIBUTE.tokenType] = value;
     else if (label !== "outcome") attributes[LABELS[label] ?? label] = value;
-    else if (value !== "ok") attributes[ATTRIBUTE.errorType] = value;
+    else if (value !== "ok") attributes[isFailure(value) ? ATTRIBUTE.errorType : OWN.outcome] = value;
   }
   if (CONVENTIONAL[name] !== undefined) attributes[ATTRIBUTE.operationName] = OPERATION.chat;
   return attributes;

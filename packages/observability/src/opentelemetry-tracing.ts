@@ -1,7 +1,7 @@
 import { type ActiveSpan, expectCount, expectMethods, type Json, type OptionRules, resolveOptions, type Tracing } from "@aixgo/core";
 import { type Attributes, type Span, SpanStatusCode, trace, type Tracer } from "@opentelemetry/api";
 import { writeMessages, writeValue } from "./content.ts";
-import { ATTRIBUTE, SCHEMA_URL } from "./conventions.ts";
+import { ATTRIBUTE, isFailure, OWN, SCHEMA_URL } from "./conventions.ts";
 import { failureOf } from "./failure.ts";
 import { describeSpan, factsOf, type SpanSort } from "./span-description.ts";
 
@@ -62,6 +62,10 @@ function activeSpan(span: Span, sort: SpanSort, maxBytes: number): ActiveSpan {
       const { outcome, ...rest } = attributes;
       span.setAttributes(factsOf(rest));
       if (typeof outcome !== "string") return;
+      if (!isFailure(outcome)) {
+        span.setAttribute(OWN.outcome, outcome);
+        return;
+      }
       span.setAttribute(ATTRIBUTE.errorType, outcome);
       span.setStatus({ code: SpanStatusCode.ERROR });
     },

@@ -321,6 +321,39 @@ describe("errors", () => {
   });
 });
 
+describe("a tool that needs approval", () => {
+  it("waits without an error; resumed, allowed or denied, it says which", async () => {
+    const sdk = traced();
+    const sessions = createSessionManager({ backend: createMemoryBackend() });
+    const runtime = createRuntime({ sessions }, withTracing(createOpenTelemetryTracing({ tracer: sdk.tracer })));
+    const asks = { toolCalls: [{ toolName: "pay", input: {}, toolCallId: "c1" }] };
+    runtime.register(
+      createReActAgent({
+        name: "clerk",
+        model: createScriptedModel([asks, "paid", asks, "not paid"]),
+        tools: { pay: tool({ inputSchema: z.object({}), needsApproval: true, execute: () => "done" }) },
+      }),
+    );
+    open.push(runtime, sessions);
+    await runtime.start();
+    for (const decision of [true, false]) {
+      const session = await sessions.create("clerk");
+      const waiting = await runtime.callWithSession("clerk", "pay", session.id);
+      const [request] = waiting.turn?.requests ?? [];
+      await runtime.resume(session.id, request?.requestId ?? "", decision);
+    }
+    const said = sdk
+      .spans()
+      .filter(({ name }) => !name.startsWith("chat") && !/(?:history|append)$/.test(name))
+      .map(({ name, attributes, status }) =>
+        [name, attributes["aixgo.outcome"], attributes["error.type"], status.code].filter((each) => each !== undefined).join(" "),
+      );
+    const suspended = ["invoke_agent clerk suspended 0", "aixgo.turn open 0", "execute_tool pay suspended 0", "aixgo.turn suspend 0"];
+    const resumed = (ran: string): string[] => ["invoke_agent clerk 0", "aixgo.turn open 0", ran, "aixgo.turn complete 0"];
+    expect(said).toEqual([...suspended, ...resumed("execute_tool pay 0"), ...suspended, ...resumed("execute_tool pay denied 0")]);
+  });
+});
+
 describe("the tracer", () => {
   it("is that of the provider which is registered, also later", async () => {
     const runtime = createRuntime(withOpenTelemetry()).register("echo", () => "x");
