@@ -32,7 +32,9 @@ it("the page lists every metric, as both worlds show it", async () => {
 it("the page names no attribute that there is not, and every one of a span's begin and end", () => {
   const known = new Set<string>([...Object.values(ATTRIBUTE), ...Object.values(OWN)]);
   const spans = page.slice(page.indexOf("| span |"), page.indexOf("## Metrics"));
-  const named = [...spans.matchAll(/`((?:gen_ai|aixgo\.(?:call|turn))\.[a-z_.]+|aixgo\.outcome|error\.type)`/g)].map(([, name]) => name as string);
+  const named = [...spans.matchAll(/`((?:gen_ai|aixgo\.(?:call|turn))\.[a-z_.]+|aixgo\.outcome|error\.type)`/g)].map(
+    ([, name]) => name as string,
+  );
   expect(named.filter((name) => !known.has(name) && !Object.values<string>(SPAN).includes(name))).toEqual([]);
   for (const name of Object.values(OWN)) expect(named).toContain(name);
 });
