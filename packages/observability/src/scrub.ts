@@ -10,8 +10,9 @@ const NAMES_OF_PAIRS = ["name", "key", "header"];
 /** A text that can be a name at all, `--password` of a command included. */
 const NAME = /^[\w.-]{1,64}$/;
 
-function isSecret(name: string): boolean {
-  return NAME.test(name) && isSecretName(name);
+/** Of a text that may name what follows it, or may be anything. */
+function isSecret(text: string): boolean {
+  return NAME.test(text) && isSecretName(text);
 }
 
 /**
@@ -84,7 +85,7 @@ export function scrub(value: unknown, clean: (text: string) => string = redact):
         copied.push(["[cut]", true]);
         break;
       }
-      copied.push([clean(key), copyMember(isSecret(key) || (pair && key === "value"), read, depth)]);
+      copied.push([clean(key), copyMember(isSecretName(key) || (pair && key === "value"), read, depth)]);
     }
     return Object.fromEntries(copied);
   };

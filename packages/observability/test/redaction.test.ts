@@ -115,6 +115,12 @@ describe("withRedaction", () => {
     expect(fieldsOf(value)).toEqual(value);
   });
 
+  it("masks what lies under the name of a secret, however it is written", () => {
+    const value = { "API Key": "a", "set-cookie": ["b"], dbPassword: 7, "config.client_secret": { of: "c" }, token: "" };
+    const mask = "[redacted]";
+    expect(fieldsOf(value)).toEqual({ "API Key": mask, "set-cookie": mask, dbPassword: mask, "config.client_secret": mask, token: "" });
+  });
+
   it("passes level and message on", () => {
     const logger = recorded();
     const redacting = withRedaction(logger);

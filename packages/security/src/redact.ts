@@ -53,9 +53,9 @@ export function redact(text: string): string {
  * structured data, where name and value are apart.
  */
 export function isSecretName(name: string): boolean {
-  if (name.length > MAX_NAME) return false;
   ASSIGNMENT.lastIndex = 0;
-  return ASSIGNMENT.test(`${name}=`);
+  // It is the end of a name that says what it is.
+  return ASSIGNMENT.test(`${name.slice(-MAX_NAME)}=`);
 }
 
 /**

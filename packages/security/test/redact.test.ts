@@ -206,6 +206,7 @@ describe("isSecretName", () => {
     "--client-secret",
     "credentials",
     "privateKeyBase64",
+    `${"x".repeat(1000)}_PASSWORD`,
   ])("knows %s", (name) => expect(isSecretName(name)).toBe(true));
   it.each(["", "name", "inputTokens", "maxTokens", "tokenUsage", "turnKey", "key", "author", "passed", "secretary", "x".repeat(1_000_000)])(
     "leaves %.20s",
