@@ -3,7 +3,10 @@ import type { Entry } from "./entry.ts";
 import type { SessionLog } from "./log.ts";
 import { newEntryId } from "@aixgo/security";
 import { encodeJson } from "./message-data.ts";
-import { resolveTarget } from "./target.ts";
+import type { Draft } from "./line.ts";
+import type { RestoreOptions } from "./session.ts";
+import { resolveTarget, type Target } from "./target.ts";
+import { assertVersion } from "./version.ts";
 import { changedByOthers, Moved, type Writer } from "./writer.ts";
 import { AixgoError } from "@aixgo/core";
 
@@ -53,7 +56,7 @@ export async function writeRestore(
   log: SessionLog,
   writer: Writer,
   id: string,
-  reason: string | undefined,
+  { reason, expectedVersion }: RestoreOptions,
 ): Promise<{ readonly version: number; readonly messageCount: number }> {
   if (reason !== undefined && typeof reason !== "string") throw new AixgoError("INVALID_INPUT", "a restore's reason must be a text");
   const deadline = performance.now() + writer.rebaseMs;
@@ -63,16 +66,12 @@ export async function writeRestore(
     // Back where a turn was suspended, that turn waits again, unless it has gone on since.
     const waiting = await log.waitingAt({ headSeq: place.headSeq, seq: head.seq });
     const target = waiting === undefined ? place : { ...place, waitsFor: waiting.waitsFor };
-    const data = encodeJson(
-      { target: id, seq: target.headSeq, hash: target.headHash, ...(reason === undefined ? undefined : { reason }) },
-      "reason",
-      MAX_LABEL_BYTES * 4,
-    );
     try {
       const written = await writer.submit({
-        drafts: [{ id: newEntryId(), type: "restore", side: { to: target }, data }],
+        drafts: [restoreDraft(id, target, reason)],
         outsideTurns: true,
-        check: (current) => {
+        check: (current, tip) => {
+          assertVersion(log.ref.id, expectedVersion, tip);
           if (waiting !== undefined && current.hash !== head.hash) throw new Moved();
         },
       });
@@ -82,4 +81,10 @@ export async function writeRestore(
       if (performance.now() > deadline) throw changedByOthers(log.ref.id, writer.rebaseMs);
     }
   }
+}
+
+/** The entry that moves the head to `target`, which is what `id` means. */
+export function restoreDraft(id: string, target: Target, reason?: string): Draft {
+  const data = { target: id, seq: target.headSeq, hash: target.headHash, ...(reason === undefined ? undefined : { reason }) };
+  return { id: newEntryId(), type: "restore", side: { to: target }, data: encodeJson(data, "reason", MAX_LABEL_BYTES * 4) };
 }

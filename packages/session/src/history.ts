@@ -101,12 +101,19 @@ export function closeOpenCalls(path: readonly PathMessage[]): readonly PathMessa
   return closed;
 }
 
-/** Applies `roles` and `last` to a closed path. `last` is widened to the start of a step, so that no result loses its call. */
-export function select(closed: readonly PathMessage[], options: Pick<HistoryOptions, "last" | "roles">): readonly PathMessage[] {
-  const { roles, last } = options;
+/**
+ * Applies `roles` and `last` to a path. If its calls are closed, `last` is widened to the start of a step, so that no result loses
+ * its call.
+ */
+export function select(
+  closed: readonly PathMessage[],
+  options: Pick<HistoryOptions, "last" | "roles"> & { readonly calls?: "closed" | "stored" },
+): readonly PathMessage[] {
+  const { roles, last, calls } = options;
   const chosen = roles === undefined ? closed : closed.filter(({ message }) => roles.includes(message.role));
   if (last === undefined || last >= chosen.length) return chosen;
-  return chosen.slice(stepStart(chosen, chosen.length - last));
+  const start = chosen.length - last;
+  return chosen.slice(calls === "stored" ? start : stepStart(chosen, start));
 }
 
 /** The index of the start of the step that the message at `index` belongs to. */

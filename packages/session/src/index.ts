@@ -1,7 +1,7 @@
 export { createSessionManager } from "./manager.ts";
 export type { SessionManager } from "./manager.ts";
 export type { SessionManagerOptions } from "./manager-options.ts";
-export type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
+export type { AppendOptions, AttachOptions, MessagesOptions, RestoreOptions, Session } from "./session.ts";
 export type { EntriesOptions, EntryCursor } from "./feed.ts";
 export type { CreateOptions } from "./header.ts";
 export type { Checkpoint } from "./checkpoint.ts";

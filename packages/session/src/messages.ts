@@ -10,16 +10,21 @@ import { isPathEntry, parentOf, type PathMessage } from "./tree.ts";
 /** Above this, a whole history is streamed from the store instead of being kept in memory. */
 const STREAM_ABOVE_BYTES = 8 * 1024 * 1024;
 
+/** `stored`: without closing calls that have no result. */
+export interface ReadOptions extends HistoryOptions {
+  readonly calls?: "closed" | "stored";
+}
+
 /** Which messages of the path a reader wants: those of its own turn, or all others. */
 export type Keep = (message: PathMessage) => boolean;
 
 /** The messages on the path to `head`, well-formed, oldest first. */
-export async function readMessages(log: SessionLog, head: Head, options: HistoryOptions, keep?: Keep): Promise<readonly PathMessage[]> {
+export async function readMessages(log: SessionLog, head: Head, options: ReadOptions, keep?: Keep): Promise<readonly PathMessage[]> {
   assertHistoryOptions(options);
   if (options.last !== undefined && options.after === undefined && !log.tree.hasPath(head.headSeq)) {
     return readLast(log, head, options, options.last, keep);
   }
-  const closed = closeOpenCalls(await log.path(head, options.signal));
+  const closed = shape(await log.path(head, options.signal), options);
   const kept = keep === undefined ? closed : closed.filter(keep);
   return select(options.after === undefined ? kept : await behind(log, head, kept, options.after), options);
 }
@@ -28,7 +33,7 @@ export async function readMessages(log: SessionLog, head: Head, options: History
 async function readLast(
   log: SessionLog,
   head: Head,
-  options: HistoryOptions,
+  options: ReadOptions,
   last: number,
   keep: Keep | undefined,
 ): Promise<readonly PathMessage[]> {
@@ -56,7 +61,7 @@ async function readLast(
       },
       options.signal,
     );
-    const closed = closeOpenCalls(found.reverse());
+    const closed = shape(found.reverse(), options);
     const chosen = select(keep === undefined ? closed : closed.filter(keep), options);
     if (isWhole || chosen.length >= last) return chosen;
   }
@@ -101,7 +106,7 @@ export async function isOnPath(log: SessionLog, head: Head, seq: number): Promis
 }
 
 /** The same as `readMessages` without keeping a large history in memory. */
-export async function* streamMessages(log: SessionLog, head: Head, options: HistoryOptions): AsyncGenerator<PathMessage> {
+export async function* streamMessages(log: SessionLog, head: Head, options: ReadOptions): AsyncGenerator<PathMessage> {
   assertHistoryOptions(options);
   if (options.last !== undefined || options.after !== undefined || head.bytes <= STREAM_ABOVE_BYTES || log.tree.hasPath(head.headSeq)) {
     yield* await readMessages(log, head, options);
@@ -109,13 +114,17 @@ export async function* streamMessages(log: SessionLog, head: Head, options: Hist
   }
   const wanted = (each: PathMessage): boolean => options.roles?.includes(each.message.role) !== false;
   const isOn = await pathMarks(log, head, options.signal);
-  const closer = new OpenCallCloser();
+  const closer = options.calls === "stored" ? undefined : new OpenCallCloser();
   for await (const entry of log.scan(0, head.headSeq, options.signal)) {
     if (entry.type !== "message" || isOn[entry.seq] !== 1) continue;
     const next: PathMessage = { seq: entry.seq, entryId: entry.id, turn: entry.turn, message: decodeMessage(entry) };
-    yield* closer.push(next).filter(wanted);
+    yield* (closer?.push(next) ?? [next]).filter(wanted);
   }
-  yield* closer.flush().filter(wanted);
+  if (closer !== undefined) yield* closer.flush().filter(wanted);
+}
+
+function shape(path: readonly PathMessage[], { calls }: ReadOptions): readonly PathMessage[] {
+  return calls === "stored" ? path : closeOpenCalls(path);
 }
 
 /** Which entries are on the path: one pass over the log, a few bytes an entry. */
@@ -127,8 +136,10 @@ async function pathMarks(log: SessionLog, head: Head, signal: AbortSignal | unde
   return marks;
 }
 
-function assertHistoryOptions(options: HistoryOptions): void {
-  const { last } = options;
+function assertHistoryOptions(options: ReadOptions): void {
+  const { last, calls = "closed" } = options;
+  if (calls !== "closed" && calls !== "stored")
+    throw new AixgoError("INVALID_OPTION", `calls must be "closed" or "stored", not ${JSON.stringify(calls)}`);
   if (last !== undefined && !(Number.isSafeInteger(last) && last >= 0)) {
     throw new AixgoError("INVALID_OPTION", `last must be a whole number of messages, 0 or more, not ${String(last)}`);
   }

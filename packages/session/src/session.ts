@@ -22,7 +22,19 @@ export interface AppendOptions {
   readonly op?: string;
   /** Refuses with `VERSION_CONFLICT` if the session is not at this version. */
   readonly expectedVersion?: number;
+  /**
+   * Goes back to this checkpoint, entry or message first, in the same step: what is appended grows from there, as an edited message
+   * or another answer does. Nothing is cut off. Throws `ENTRY_NOT_FOUND`. Not inside of a turn.
+   */
+  readonly at?: string;
   readonly signal?: AbortSignal;
+}
+
+export interface RestoreOptions {
+  /** Kept in the log. */
+  readonly reason?: string;
+  /** Refuses with `VERSION_CONFLICT` if the session is not at this version. */
+  readonly expectedVersion?: number;
 }
 
 export interface MessagesOptions extends HistoryOptions {
@@ -31,6 +43,11 @@ export interface MessagesOptions extends HistoryOptions {
    * content itself, as a `data:` address. @default "address"
    */
   readonly attachments?: "address" | "inline";
+  /**
+   * `closed`: a history that models accept, with a result for each call. `stored`: what was stored and nothing else, for code that keeps
+   * a conversation of its own format in the session; `last` is exact then. @default "closed"
+   */
+  readonly calls?: "closed" | "stored";
 }
 
 export interface AttachOptions {
@@ -79,7 +96,7 @@ export interface Session extends AsyncDisposable {
   /** Oldest first, those of other branches included. */
   checkpoints(): Promise<readonly Checkpoint[]>;
   /** Moves the head to a checkpoint, entry or message. Nothing is cut off. Throws `ENTRY_NOT_FOUND`, `SESSION_BUSY` while a turn runs. */
-  restore(target: string, options?: { readonly reason?: string }): Promise<{ readonly version: number; readonly messageCount: number }>;
+  restore(target: string, options?: RestoreOptions): Promise<{ readonly version: number; readonly messageCount: number }>;
   /**
    * A new session that starts with this history, or with that of `at` (checkpoint, entry or message). With `onKey: "take"` and no
    * `key` it takes over the key of this one: what `getOrCreate` finds from then on.

@@ -24,12 +24,13 @@ import { decodeMessage, type EncodedMessage, encodeMessage } from "./message-dat
 import { readMessages, streamMessages } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import { inlineContent } from "./inline-content.ts";
-import type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
-import { appendOnce, assertVersion } from "./once.ts";
+import type { AppendOptions, AttachOptions, MessagesOptions, RestoreOptions, Session } from "./session.ts";
+import { appendOnce } from "./once.ts";
 import { runTurn } from "./run-turn.ts";
 import { suspensionAt } from "./suspension.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { type Verification, verifyLog } from "./verify.ts";
+import { assertVersion } from "./version.ts";
 import { isLive } from "./writer.ts";
 
 /** What a handle needs of its manager. */
@@ -74,17 +75,17 @@ export class StoredSession implements Session {
   ): Promise<{ readonly version: number; readonly messages: readonly Message[] }> {
     const open = this.#open();
     const inputs = this.#encodeAll(open, Array.isArray(input) ? (input as readonly MessageInput[]) : [input as MessageInput]);
-    const { op, expectedVersion, signal } = options;
+    const { op, expectedVersion, at, signal } = options;
     const turn = runningTurns().find((each) => each.sessionId === this.id);
     if (turn !== undefined) {
-      if (op !== undefined || expectedVersion !== undefined)
-        throw new AixgoError("INVALID_OPTION", "op and expectedVersion are for appends outside of a turn");
+      if (op !== undefined || expectedVersion !== undefined || at !== undefined)
+        throw new AixgoError("INVALID_OPTION", "op, expectedVersion and at are for appends outside of a turn");
       const written = await turn.appendAll(inputs);
       return { version: written.tip.seq, messages: written.entries().map(decodeMessage) };
     }
     const storing = open.attachments.store(outgoingOf(inputs));
     if (storing !== undefined) await storing;
-    return appendOnce(open, inputs, { op, expectedVersion, signal });
+    return appendOnce(open, inputs, { op, expectedVersion, at, signal });
   }
 
   async messages(options: MessagesOptions = {}): Promise<readonly Message[]> {
@@ -137,10 +138,10 @@ export class StoredSession implements Session {
 
   async restore(
     target: string,
-    options: { readonly reason?: string } = {},
+    options: RestoreOptions = {},
   ): Promise<{ readonly version: number; readonly messageCount: number }> {
     const { log, writer } = this.#open();
-    return writeRestore(log, writer, target, options.reason);
+    return writeRestore(log, writer, target, options);
   }
 
   async fork(options: { readonly at?: string } & CreateOptions = {}): Promise<Session> {
