@@ -19,6 +19,7 @@ const ARROWS = Object.freeze({
   "packages/agents": ["@aixgo/core"],
   "packages/migrate-go": ["@aixgo/session", "@aixgo/session/backend", "@aixgo/session-file", "@aixgo/security", "@aixgo/core"],
   "packages/observability": ["@aixgo/core", "@aixgo/security"],
+  "packages/openai-agents": ["@aixgo/session", "@aixgo/core"],
   "packages/distributed": ["@aixgo/core", "@aixgo/security"],
   "packages/server": ["*"],
   "packages/cli": ["*"],
