@@ -2,7 +2,10 @@ import type { Message, Part } from "@aixgo/core";
 import { type Item, itemOf, type Kind } from "./item-parts.ts";
 
 /** The items of a message that another framework or agent wrote: the nearest that the SDK has. Data parts are not among them. */
-export function foreignSegments({ role, parts }: Pick<Message, "role" | "parts">): readonly { readonly item: Item; readonly end: number }[] {
+export function foreignSegments({
+  role,
+  parts,
+}: Pick<Message, "role" | "parts">): readonly { readonly item: Item; readonly end: number }[] {
   const found: { item: Item; end: number }[] = [];
   let run: { readonly kind: Kind; readonly parts: Part[]; end: number } | undefined;
   const finish = (): void => {

@@ -50,9 +50,7 @@ function callParts({ type, callId, name, arguments: text, output }: Item): ItemP
     kind: type,
     role: "tool",
     ...(form === undefined ? undefined : { form }),
-    parts: [
-      { type: "tool-result", ...named, output: typeof value === "string" ? { type: "text", value } : { type: "content", value } },
-    ],
+    parts: [{ type: "tool-result", ...named, output: typeof value === "string" ? { type: "text", value } : { type: "content", value } }],
   });
   if (typeof output === "string") return result(output, "string");
   if (isList(output)) return result(output.map(inputPart));

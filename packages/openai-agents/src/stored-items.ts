@@ -66,7 +66,10 @@ export function firstItems(message: Message, count: number): MessageDraft {
   const described = describedIn(message);
   const end = segmentsOf(message)[count - 1]?.end ?? 0;
   const { [OWN]: own, ...metadata } = message.metadata ?? {};
-  const kept = described === undefined ? metadata : { ...metadata, [OWN]: { ...(own as object), items: described.slice(0, count) } as unknown as Json };
+  const kept =
+    described === undefined
+      ? metadata
+      : { ...metadata, [OWN]: { ...(own as object), items: described.slice(0, count) } as unknown as Json };
   return {
     role: message.role,
     parts: message.parts.slice(0, end),

@@ -94,7 +94,9 @@ function check(args: unknown): Checked {
   const { type, ...lists } = transaction as { readonly type?: unknown } & { readonly [key: string]: unknown };
   const wanted = type === "append_items" ? ["items"] : type === "replace_suffix" ? ["expectedSuffix", "replacement"] : undefined;
   if (wanted === undefined)
-    throw invalid(`Unsupported session history transaction type ${JSON.stringify(type) ?? "undefined"}; known are append_items and replace_suffix`);
+    throw invalid(
+      `Unsupported session history transaction type ${JSON.stringify(type) ?? "undefined"}; known are append_items and replace_suffix`,
+    );
   const unexpected = Object.keys(lists).find((key) => !wanted.includes(key));
   if (unexpected !== undefined) throw invalid(`${String(type)} has no member ${JSON.stringify(unexpected)}`);
   const checked = Object.fromEntries(

@@ -28,10 +28,7 @@ const all: readonly (readonly [string, Create<SessionHistoryRewriteAwareSession>
   ["asOpenAISession on files", (items) => durable(fileStore(), items)],
 ];
 const withTransactions: readonly (readonly [string, Create<SessionHistoryTransactionAwareSession>])[] = [
-  [
-    "MemorySession of the newest SDK",
-    async (items) => new NextMemorySession({ initialItems: (items ?? []) as unknown as never[] }),
-  ],
+  ["MemorySession of the newest SDK", async (items) => new NextMemorySession({ initialItems: (items ?? []) as unknown as never[] })],
   // The session fits the newest SDK's types, too.
   ["asOpenAISession in memory", (items) => durable(memoryStore(), items) as Promise<SessionHistoryTransactionAwareSession>],
   ["asOpenAISession on files", (items) => durable(fileStore(), items) as Promise<SessionHistoryTransactionAwareSession>],
@@ -159,7 +156,10 @@ describe.each(withTransactions)("what the SDK expects of transactions: %s", (_, 
     await session.applyHistoryTransaction(replace);
     expect(await session.getItems()).toEqual([user("start"), blocked[0], user("accepted"), user("later")]);
 
-    const remove = { operationId: "op-2", transaction: { type: "replace_suffix" as const, expectedSuffix: [user("later")], replacement: [] } };
+    const remove = {
+      operationId: "op-2",
+      transaction: { type: "replace_suffix" as const, expectedSuffix: [user("later")], replacement: [] },
+    };
     await session.applyHistoryTransaction(remove);
     await session.addItems([user("later")]);
     await session.applyHistoryTransaction(remove);

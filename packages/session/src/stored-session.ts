@@ -136,10 +136,7 @@ export class StoredSession implements Session {
     return readCheckpoints(log, await log.refresh());
   }
 
-  async restore(
-    target: string,
-    options: RestoreOptions = {},
-  ): Promise<{ readonly version: number; readonly messageCount: number }> {
+  async restore(target: string, options: RestoreOptions = {}): Promise<{ readonly version: number; readonly messageCount: number }> {
     const { log, writer } = this.#open();
     return writeRestore(log, writer, target, options);
   }
