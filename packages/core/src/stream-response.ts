@@ -15,6 +15,11 @@ export interface ResponseOptions {
   readonly format?: "ui-message-stream" | "sse";
   /** Added to the response's own, which they replace where the names are the same. */
   readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * The id of the UI message that the stream builds. A client that resumes a stream puts it in the place of the message with this id:
+   * give the one under which the history shows the turn's steps. Only in `ui-message-stream`. @default one that the client makes
+   */
+  readonly messageId?: string;
   /** Time without an event after which a comment is sent, so that proxies keep the connection. @default 15000 */
   readonly heartbeatMs?: number;
 }
@@ -22,7 +27,10 @@ export interface ResponseOptions {
 export const DEFAULT_HEARTBEAT_MS = 15_000;
 
 const FORMATS: {
-  readonly [format: string]: { readonly encoder: () => StreamEncoder; readonly headers: Readonly<Record<string, string>> };
+  readonly [format: string]: {
+    readonly encoder: (messageId: string | undefined) => StreamEncoder;
+    readonly headers: Readonly<Record<string, string>>;
+  };
 } = {
   "ui-message-stream": { encoder: uiMessageEncoder, headers: { "x-vercel-ai-ui-message-stream": "v1" } },
   sse: { encoder: eventEncoder, headers: {} },
@@ -45,8 +53,7 @@ export interface EventSource extends AsyncIterable<StreamEvent> {
  * @throws AixgoError `INVALID_OPTION`
  */
 export function streamResponse(source: EventSource, given?: ResponseOptions): Response {
-  const { format, headers, heartbeatMs } = checked(given);
-  const encoder = format.encoder();
+  const { encoder, headers, heartbeatMs } = checked(given);
   const events = source[Symbol.asyncIterator]();
   const utf8 = new TextEncoder();
   let left = false;
@@ -111,19 +118,23 @@ function orAfter<T>(ms: number, promise: Promise<T>): Promise<T | typeof BEAT> {
   });
 }
 
-const KNOWN: ReadonlySet<string> = new Set(["format", "headers", "heartbeatMs"]);
+const KNOWN: ReadonlySet<string> = new Set(["format", "headers", "heartbeatMs", "messageId"]);
 
 function checked(given: ResponseOptions | undefined): {
-  readonly format: { readonly encoder: () => StreamEncoder };
+  readonly encoder: StreamEncoder;
   readonly headers: Headers;
   readonly heartbeatMs: number;
 } {
   if (given !== undefined && (typeof given !== "object" || given === null)) throw refused("the options must be an object");
   const unknown = Object.keys(given ?? {}).find((key) => !KNOWN.has(key));
   if (unknown !== undefined) throw refused(`there is no option ${JSON.stringify(unknown)}; known are ${[...KNOWN].join(", ")}`);
-  const { format = "ui-message-stream", headers = {}, heartbeatMs = DEFAULT_HEARTBEAT_MS } = given ?? {};
+  const { format = "ui-message-stream", headers = {}, heartbeatMs = DEFAULT_HEARTBEAT_MS, messageId } = given ?? {};
   const chosen = Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
   if (chosen === undefined) throw refused(`the option "format" must be ${Object.keys(FORMATS).join(" or ")}`);
+  if (messageId !== undefined && (typeof messageId !== "string" || messageId === ""))
+    throw refused('the option "messageId" must be a text that is not empty');
+  if (messageId !== undefined && format !== "ui-message-stream")
+    throw refused('the option "messageId" is for the format ui-message-stream');
   const expected = expectMs(heartbeatMs);
   if (expected !== undefined) throw refused(`the option "heartbeatMs" must be ${expected}`);
   const merged = new Headers({ ...HEADERS, ...chosen.headers });
@@ -134,7 +145,7 @@ function checked(given: ResponseOptions | undefined): {
       cause: error,
     });
   }
-  return { format: chosen, headers: merged, heartbeatMs };
+  return { encoder: chosen.encoder(messageId), headers: merged, heartbeatMs };
 }
 
 function refused(problem: string): AixgoError {

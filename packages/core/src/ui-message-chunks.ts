@@ -5,7 +5,8 @@ import type { StreamEncoder } from "./stream-encoder.ts";
 
 /** The chunks of the AI SDK's UI message stream that we send; protocol "v1", of its versions 5 and 6. */
 export type UiMessageChunk =
-  | { readonly type: "start" | "start-step" | "finish-step" }
+  | { readonly type: "start"; readonly messageId?: string }
+  | { readonly type: "start-step" | "finish-step" }
   | { readonly type: "text-start" | "text-end" | "reasoning-start" | "reasoning-end"; readonly id: string }
   | { readonly type: "text-delta" | "reasoning-delta"; readonly id: string; readonly delta: string }
   | { readonly type: "tool-input-available"; readonly toolCallId: string; readonly toolName: string; readonly input: Json }
@@ -17,12 +18,12 @@ export type UiMessageChunk =
   | { readonly type: "finish"; readonly messageMetadata: object };
 
 /** Chunks in frames. The cursor is the `id` of an event's last frame: a reconnect never begins in the middle of an event. */
-export function uiMessageEncoder(): StreamEncoder {
+export function uiMessageEncoder(messageId: string | undefined): StreamEncoder {
   const writer = createChunkWriter();
   const frames = (chunks: readonly UiMessageChunk[], id?: string): string =>
     chunks.map((chunk, index) => frame(JSON.stringify(chunk), id !== undefined && index === chunks.length - 1 ? { id } : {})).join("");
   return {
-    begin: () => frames([{ type: "start" }]),
+    begin: () => frames([{ type: "start", ...(messageId === undefined ? undefined : { messageId }) }]),
     event: (event) => frames(writer.event(event, Number(event.cursor)), event.cursor),
     done: (reply) => `${frames(writer.finish(reply))}${frame("[DONE]")}`,
     failed: ({ code, message }) => `${frames([...writer.close(), { type: "error", errorText: `${code}: ${message}` }])}${frame("[DONE]")}`,

@@ -80,6 +80,10 @@ describe("toResponse in the format of the UI message stream", () => {
     expect(text).toMatch(/^data: \{"type":"start"\}\n\n/);
     expect(text).toMatch(/data: \[DONE\]\n\n$/);
   });
+  it("builds the message with the id that it is given", async () => {
+    const text = await (await streamOf(() => "x")).toResponse({ messageId: "m-1" }).text();
+    expect(text).toMatch(/^data: \{"type":"start","messageId":"m-1"\}\n\n/);
+  });
   it.each(["v5", "v6"] as const)(
     "is read by the AI SDK %s: deltas, reasoning, tools, files, data, each step once, the text not doubled",
     async (generation) => {
@@ -394,6 +398,8 @@ it.each<[string, unknown]>([
   ["format", { format: "xml" }],
   ["format", { format: "toString" }],
   ["heartbeatMs", { heartbeatMs: 0 }],
+  ["messageId", { messageId: "" }],
+  ["messageId", { messageId: "m", format: "sse" }],
   ["headers", { headers: { "a b": "x" } }],
   ["headers", { headers: null }],
   ["retry", { retry: 5 }],

@@ -332,7 +332,7 @@ describe("at the same time", () => {
             })),
           );
           if (round % 3 !== 0) continue;
-          const item = (await session.popItem()) as { content: [{ text: string }] };
+          const item = (await session.popItem()) as unknown as { content: [{ text: string }] };
           popped.push(item.content[0].text);
         }
       }),

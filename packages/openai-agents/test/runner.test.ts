@@ -1,7 +1,6 @@
 import {
   Agent,
   type AgentInputItem,
-  type AgentOutputItem,
   MemorySession,
   type Model,
   type ModelRequest,
@@ -20,14 +19,16 @@ import { fileStore, memoryStore, newSession, type Store } from "./stores.ts";
 
 beforeAll(() => setTracingDisabled(true));
 
-const says = (text: string): AgentOutputItem => ({
+type Output = Extract<StreamEvent, { type: "response_done" }>["response"]["output"][number];
+
+const says = (text: string): Output => ({
   id: "msg",
   type: "message",
   role: "assistant",
   status: "completed",
   content: [{ type: "output_text", text }],
 });
-const calls = (callId: string, name = "lookup"): AgentOutputItem => ({
+const calls = (callId: string, name = "lookup"): Output => ({
   id: `fc_${callId}`,
   type: "function_call",
   callId,
@@ -39,27 +40,31 @@ const calls = (callId: string, name = "lookup"): AgentOutputItem => ({
 /** A model that gives these outputs one after the other, and remembers what it was asked. */
 class ScriptedModel implements Model {
   readonly asked: unknown[] = [];
-  readonly #outputs: (readonly AgentOutputItem[] | Error)[];
+  readonly #outputs: (readonly Output[] | Error)[];
 
-  constructor(...outputs: (readonly AgentOutputItem[] | Error)[]) {
+  constructor(...outputs: (readonly Output[] | Error)[]) {
     this.#outputs = outputs;
   }
 
   async getResponse(request: ModelRequest): Promise<ModelResponse> {
-    this.asked.push(structuredClone(request.input));
-    const output = this.#outputs.shift();
-    if (output === undefined) throw new Error("the model was asked once more than planned");
-    if (output instanceof Error) throw output;
-    return { output: structuredClone([...output]), usage: new Usage() };
+    return { output: this.#next(request), usage: new Usage() };
   }
 
   async *getStreamedResponse(request: ModelRequest): AsyncIterable<StreamEvent> {
-    const { output } = await this.getResponse(request);
+    const output = this.#next(request);
     yield { type: "response_started" };
     yield {
       type: "response_done",
       response: { id: "resp", output, usage: { requests: 1, inputTokens: 1, outputTokens: 1, totalTokens: 2 } },
     };
+  }
+
+  #next({ input }: ModelRequest): Output[] {
+    this.asked.push(structuredClone(input));
+    const output = this.#outputs.shift();
+    if (output === undefined) throw new Error("the model was asked once more than planned");
+    if (output instanceof Error) throw output;
+    return structuredClone([...output]);
   }
 }
 

@@ -102,6 +102,22 @@ describe("append at an earlier place", () => {
   });
 });
 
+describe("append at an earlier place while a turn waits for an answer", () => {
+  it("is refused where the turn waits, and leaves it where it goes back to before", async () => {
+    const s = await session();
+    const { messages } = await s.append("one");
+    await s.turn("May I?", async (turn) => turn.suspend({ requestId: "r", reason: "ask" }));
+    const waiting: string[] = [];
+    for await (const entry of s.entries()) waiting.push(entry.id);
+    await expect(s.append("x", { at: waiting.at(-1) as string })).rejects.toThrow(withCode("TURN_SUSPENDED"));
+    await expect(s.append("x")).rejects.toThrow(withCode("TURN_SUSPENDED"));
+    await s.append("two", { at: messages[0]?.id as string });
+    expect(await texts(s)).toEqual(["one", "two"]);
+    await s.append("three");
+    expect((await s.verify()).problems).toEqual([]);
+  });
+});
+
 describe("restore with an expected version", () => {
   it("refuses when somebody wrote in between", async () => {
     const [here, there] = await onTwoNodes();

@@ -1,0 +1,71 @@
+import { fromUIMessages } from "@aixgo/agents";
+import { AixgoError, isAixgoError, type Principal, type Runtime } from "@aixgo/core";
+import type { Session, SessionManager } from "@aixgo/session";
+import { type Context, Hono } from "hono";
+import { answerId, chatMessages } from "./chat-messages.ts";
+import { regenerate } from "./regenerate.ts";
+import { sentIn } from "./sent.ts";
+
+export interface ChatOptions {
+  readonly runtime: Runtime;
+  readonly sessions: SessionManager;
+  readonly agent: string;
+  /** Who asks. Your own authentication: whom it names sees that user's chats, and only those. Undefined: 401. */
+  readonly user: (context: Context) => string | undefined | Promise<string | undefined>;
+}
+
+/** Four routes are a chat: its messages, an answer, the answer that is just being given, and a stop. */
+export function createChatRoutes({ runtime, sessions, agent, user }: ChatOptions): Hono {
+  const chatOf = async (context: Context, id: string): Promise<{ readonly session: Session; readonly principal: Principal }> => {
+    const name = await user(context);
+    if (name === undefined) throw new AixgoError("UNAUTHENTICATED", "say who you are");
+    return { session: await sessions.getOrCreate(agent, name, { key: `chat:${name}:${id}` }), principal: { id: name } };
+  };
+  const routes = new Hono();
+
+  routes.get("/chat/:id", async (context) => {
+    const { session } = await chatOf(context, context.req.param("id"));
+    return context.json(chatMessages(await session.messages({ attachments: "inline" })));
+  });
+
+  routes.post("/chat", async (context) => {
+    const { id, message, again } = sentIn(await context.req.json().catch(() => undefined));
+    const { session, principal } = await chatOf(context, id);
+    const [input] = fromUIMessages([message]);
+    if (input?.role !== "user" || input.id === undefined)
+      throw new AixgoError("INVALID_INPUT", "message must be a message of the user, with its id");
+    // A message's id is its turn's key: a request that is sent twice is one turn.
+    const key = again ? { turnKey: await regenerate(session, input) } : {};
+    return runtime.streamWithSession(agent, input, session.id, { principal, ...key }).toResponse({ messageId: answerId(input.id) });
+  });
+
+  routes.get("/chat/:id/stream", async (context) => {
+    const { session, principal } = await chatOf(context, context.req.param("id"));
+    const running = await runtime.attach(session.id, { principal });
+    if (running === undefined) return context.body(null, 204);
+    const question = (await session.messages()).findLast(({ role }) => role === "user");
+    return running.toResponse(question === undefined ? {} : { messageId: answerId(question.id) });
+  });
+
+  routes.delete("/chat/:id/stream", async (context) => {
+    const { session } = await chatOf(context, context.req.param("id"));
+    await runtime.cancelTurn(session.id, { reason: "stopped by the user" });
+    return context.body(null, 204);
+  });
+
+  routes.onError((error, context) => {
+    if (!isAixgoError(error)) throw error;
+    return context.json({ code: error.code, message: error.message }, STATUS[error.code] ?? 500);
+  });
+  return routes;
+}
+
+const STATUS: Readonly<Record<string, 400 | 401 | 404 | 409 | 413 | 503>> = {
+  INVALID_INPUT: 400,
+  UNAUTHENTICATED: 401,
+  ENTRY_NOT_FOUND: 404,
+  SESSION_DELETED: 404,
+  SESSION_BUSY: 409,
+  LIMIT_EXCEEDED: 413,
+  BACKEND_UNAVAILABLE: 503,
+};

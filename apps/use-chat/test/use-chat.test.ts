@@ -1,0 +1,279 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LanguageModel } from "@aixgo/agents";
+import { createScriptedModel } from "@aixgo/agents/testing";
+import { createSessionManager, type Session } from "@aixgo/session";
+import { createFileBackend } from "@aixgo/session-file";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createOfflineModel } from "../src/offline-model.ts";
+import { type Server, startServer } from "../src/server.ts";
+import { openPage, type Page } from "./page.ts";
+
+let baseDir: string;
+const servers = new Set<Server>();
+const pages = new Set<Page>();
+beforeEach(async () => {
+  baseDir = await mkdtemp(join(tmpdir(), "aixgo-use-chat-"));
+});
+afterEach(async () => {
+  for (const page of pages) page.close();
+  for (const server of servers) await server.close();
+  pages.clear();
+  servers.clear();
+  await rm(baseDir, { recursive: true, force: true, maxRetries: 3 });
+});
+
+async function start(model: LanguageModel = createOfflineModel(0), port = 0): Promise<Server> {
+  const server = await startServer({ baseDir, model, port });
+  servers.add(server);
+  return server;
+}
+
+async function stop(server: Server): Promise<void> {
+  servers.delete(server);
+  await server.close();
+}
+
+async function open(server: Server, id = "chat-1", user = "ada"): Promise<Page> {
+  const page = await openPage(server.url, id, user);
+  pages.add(page);
+  return page;
+}
+
+function close(page: Page): void {
+  pages.delete(page);
+  page.close();
+}
+
+/** A model that says its first words, and the rest when it is let go on; before that it adds two numbers, if it is told to. */
+function pausing(
+  text: string,
+  rest: string,
+  options: { readonly adds?: boolean } = {},
+): { readonly model: LanguageModel; readonly goOn: () => void } {
+  let goOn = (): void => undefined;
+  const gate = new Promise<void>((resolve) => (goOn = resolve));
+  let adds = options.adds === true;
+  const chunks = async function* (signal: AbortSignal | undefined): AsyncGenerator<object> {
+    const usage = { inputTokens: {}, outputTokens: {} };
+    if (adds) {
+      adds = false;
+      yield { type: "tool-call", toolCallId: "1", toolName: "add", input: '{"a":2,"b":3}' };
+      yield { type: "finish", finishReason: { unified: "tool-calls" }, usage };
+      return;
+    }
+    yield { type: "text-start", id: "1" };
+    yield { type: "text-delta", id: "1", delta: text };
+    await Promise.race([
+      gate,
+      new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true })),
+    ]);
+    yield { type: "text-delta", id: "1", delta: rest };
+    yield { type: "text-end", id: "1" };
+    yield { type: "finish", finishReason: { unified: "stop" }, usage };
+  };
+  const model: LanguageModel = {
+    specificationVersion: "v3",
+    provider: "test",
+    modelId: "pausing",
+    doStream: async ({ abortSignal }: { readonly abortSignal?: AbortSignal }) => ({ stream: ReadableStream.from(chunks(abortSignal)) }),
+  };
+  return { model, goOn };
+}
+
+const settled = (page: Page) => expect.poll(() => page.chat.status, { timeout: 20_000 }).toBe("ready");
+const shows = (page: Page, text: string) => expect.poll(() => page.text(), { timeout: 20_000 }).toBe(text);
+
+async function stored<T>(read: (session: Session) => Promise<T>): Promise<T> {
+  await using sessions = createSessionManager({ backend: createFileBackend({ baseDir }) });
+  const session = await sessions.getOrCreate("assistant", "ada", { key: "chat:ada:chat-1" });
+  return await read(session);
+}
+
+describe("useChat", () => {
+  it("asks, and sends only the last message", async () => {
+    const page = await open(await start());
+    await page.chat.sendMessage({ text: "I am Ada" });
+    await page.chat.sendMessage({ text: "Who am I?" });
+    await shows(
+      page,
+      "user: I am Ada\nassistant: This is the first thing you say.\nuser: Who am I?\nassistant: Before that you said: I am Ada",
+    );
+    const sent = page.requests.filter(({ method }) => method === "POST").map(({ body }) => body);
+    expect(sent).toMatchObject([
+      { id: "chat-1", message: { role: "user", parts: [{ text: "I am Ada" }] } },
+      { id: "chat-1", message: { role: "user", parts: [{ text: "Who am I?" }] } },
+    ]);
+    expect(JSON.stringify(sent[1])).not.toContain("I am Ada");
+  });
+
+  it("shows a tool and its result; after a reload the same", async () => {
+    const server = await start();
+    const page = await open(server);
+    await page.chat.sendMessage({ text: "add 2 and 3" });
+    await shows(page, "user: add 2 and 3\nassistant: [add output-available] The sum is 5.");
+    close(page);
+    const ids = page.chat.messages.map((message) => message.id);
+    const reloaded = await open(server);
+    await shows(reloaded, "user: add 2 and 3\nassistant: [add output-available] The sum is 5.");
+    expect(reloaded.chat.messages.map((message) => message.id)).toEqual(ids);
+  });
+
+  it("finds its messages again after the server was restarted, and goes on", async () => {
+    const first = await start();
+    const page = await open(first);
+    await page.chat.sendMessage({ text: "I am Ada" });
+    await settled(page);
+    close(page);
+    await stop(first);
+    const again = await open(await start());
+    await shows(again, "user: I am Ada\nassistant: This is the first thing you say.");
+    await settled(again);
+    await again.chat.sendMessage({ text: "Who am I?" });
+    await expect.poll(() => again.text()).toContain("Before that you said: I am Ada");
+  });
+
+  it("a page that is reloaded in mid-answer shows all of it: what was said, and the rest as it comes", async () => {
+    const { model, goOn } = pausing("Once upon ", "a time.");
+    const server = await start(model);
+    const page = await open(server);
+    const sending = page.chat.sendMessage({ text: "Tell me" });
+    await shows(page, "user: Tell me\nassistant: Once upon ");
+    close(page);
+    await sending;
+    const reloaded = await open(server);
+    await shows(reloaded, "user: Tell me\nassistant: Once upon ");
+    expect(reloaded.chat.status).toBe("streaming");
+    goOn();
+    await shows(reloaded, "user: Tell me\nassistant: Once upon a time.");
+    await settled(reloaded);
+    expect(await stored(async (session) => (await session.messages()).length)).toBe(2);
+  });
+
+  it("a page that is reloaded between two steps shows each step once", async () => {
+    const { model, goOn } = pausing("The sum ", "is 5.", { adds: true });
+    const server = await start(model);
+    const page = await open(server);
+    const sending = page.chat.sendMessage({ text: "add" });
+    await shows(page, "user: add\nassistant: [add output-available] The sum ");
+    close(page);
+    await sending;
+    const reloaded = await open(server);
+    await shows(reloaded, "user: add\nassistant: [add output-available] The sum ");
+    goOn();
+    await shows(reloaded, "user: add\nassistant: [add output-available] The sum is 5.");
+    await settled(reloaded);
+  });
+
+  it("nothing runs: a reload resumes nothing and is ready", async () => {
+    const page = await open(await start());
+    await expect.poll(() => page.requests.some(({ path }) => path === "/chat/chat-1/stream")).toBe(true);
+    await settled(page);
+    expect(page.text()).toBe("");
+  });
+
+  it("leaving the answer leaves it running; a stop ends it in every tab, and the next question is answered", async () => {
+    const { model, goOn } = pausing("Once upon ", "a time.");
+    const server = await start(model);
+    const page = await open(server);
+    const sending = page.chat.sendMessage({ text: "Tell me" });
+    await shows(page, "user: Tell me\nassistant: Once upon ");
+    await page.chat.stop();
+    await sending;
+    const other = await open(server);
+    await shows(other, "user: Tell me\nassistant: Once upon ");
+    await page.stop();
+    await expect.poll(() => other.chat.status, { timeout: 20_000 }).toBe("error");
+    expect(other.chat.error?.message).toMatch(/^CANCELLED/);
+    goOn();
+    await other.chat.sendMessage({ text: "Once more" });
+    await expect.poll(() => other.text()).toContain("user: Once more\nassistant: Once upon a time.");
+  });
+
+  it("the same question sent twice is one turn", async () => {
+    const page = await open(await start());
+    await page.chat.sendMessage({ text: "I am Ada" });
+    await settled(page);
+    const { body } = page.requests.find(({ method }) => method === "POST") as { body: unknown };
+    const response = await fetch(`${[...servers][0]?.url}/chat`, {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "x-user": "ada" },
+    });
+    expect(await response.text()).toContain("This is the first thing you say.");
+    expect(await stored(async (session) => (await session.messages()).length)).toBe(2);
+  });
+
+  it("another answer takes the place of the first, which stays as a branch", async () => {
+    const server = await start(createScriptedModel([{ text: "One." }, { text: "Two." }, { text: "Three." }]));
+    const page = await open(server);
+    await page.chat.sendMessage({ text: "Say" });
+    await settled(page);
+    await page.chat.regenerate();
+    await shows(page, "user: Say\nassistant: Two.");
+    await page.chat.regenerate();
+    await shows(page, "user: Say\nassistant: Three.");
+    await shows(await open(server), "user: Say\nassistant: Three.");
+    const all: string[] = [];
+    await stored(async (session) => {
+      for await (const entry of session.entries()) if (entry.type === "message") all.push(JSON.stringify(entry.data));
+      expect((await session.verify()).problems).toEqual([]);
+    });
+    expect(all.filter((data) => /One\.|Two\.|Three\./.test(data))).toHaveLength(3);
+  });
+
+  it("a user sees only their own chats", async () => {
+    const server = await start();
+    const page = await open(server);
+    await page.chat.sendMessage({ text: "A secret" });
+    await settled(page);
+    expect((await open(server, "chat-1", "bob")).text()).toBe("");
+    expect((await open(server, "chat-2", "ada")).text()).toBe("");
+    expect((await fetch(`${server.url}/chat/chat-1`)).status).toBe(401);
+  });
+
+  it.each([
+    ["no JSON", "{", /id must be/],
+    ["no chat", JSON.stringify({ message: { role: "user", parts: [] } }), /id must be/],
+    ["a hostile chat", JSON.stringify({ id: "../x", message: { role: "user", parts: [] } }), /id must be/],
+    ["no message", JSON.stringify({ id: "c" }), /message must be/],
+    [
+      "a message of the assistant",
+      JSON.stringify({ id: "c", message: { id: "m", role: "assistant", parts: [{ type: "text", text: "x" }] } }),
+      /of the user/,
+    ],
+    [
+      "a message without an id",
+      JSON.stringify({ id: "c", message: { role: "user", parts: [{ type: "text", text: "x" }] } }),
+      /with its id/,
+    ],
+    ["an unknown part", JSON.stringify({ id: "c", message: { id: "m", role: "user", parts: [{ type: "hologram" }] } }), /hologram/],
+    ["an unknown trigger", JSON.stringify({ id: "c", message: { role: "user", parts: [] }, trigger: "x" }), /trigger must be/],
+  ])("%s is refused with 400 and what is wrong", async (_, body, message) => {
+    const { url } = await start();
+    const response = await fetch(`${url}/chat`, { method: "POST", body, headers: { "x-user": "ada" } });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: "INVALID_INPUT", message: expect.stringMatching(message) as string });
+  });
+
+  it("another answer to a question that was never asked is refused", async () => {
+    const { url } = await start();
+    const body = JSON.stringify({
+      id: "c",
+      message: { id: "m", role: "user", parts: [{ type: "text", text: "x" }] },
+      trigger: "regenerate-message",
+    });
+    const response = await fetch(`${url}/chat`, { method: "POST", body, headers: { "x-user": "ada" } });
+    expect([response.status, await response.json()]).toMatchObject([404, { code: "ENTRY_NOT_FOUND" }]);
+  });
+});
+
+it("answers the requests of the README with what it shows", async () => {
+  const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
+  const { url } = await start();
+  const headers = { "x-user": "ada" };
+  const body = /curl -sN localhost:8787\/chat -H 'x-user: ada' -d '(.+)'/.exec(readme)?.[1] as string;
+  expect(await (await fetch(`${url}/chat`, { method: "POST", headers, body })).text()).toContain("[DONE]");
+  expect(await (await fetch(`${url}/chat/chat-1`, { headers })).text()).toBe(/```json\n(.+)\n```/.exec(readme)?.[1]);
+});
