@@ -4,7 +4,6 @@ import type { SessionLog } from "./log.ts";
 import { newEntryId } from "@aixgo/security";
 import { encodeJson } from "./message-data.ts";
 import type { Draft } from "./line.ts";
-import type { RestoreOptions } from "./session.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { assertVersion } from "./version.ts";
 import { changedByOthers, Moved, type Writer } from "./writer.ts";
@@ -49,6 +48,13 @@ function checkpointOf(entry: Entry): Checkpoint {
     messageCount: entry.n,
     timestamp: entry.timestamp,
   };
+}
+
+export interface RestoreOptions {
+  /** Kept in the log. */
+  readonly reason?: string;
+  /** Refuses with `VERSION_CONFLICT` if the session is not at this version. */
+  readonly expectedVersion?: number;
 }
 
 /** Moves the head. Nothing is cut off: what is written next grows a sibling branch, and the restore itself can be undone. */

@@ -1,10 +1,10 @@
 export { createSessionManager } from "./manager.ts";
 export type { SessionManager } from "./manager.ts";
 export type { SessionManagerOptions } from "./manager-options.ts";
-export type { AppendOptions, AttachOptions, MessagesOptions, RestoreOptions, Session } from "./session.ts";
+export type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
 export type { EntriesOptions, EntryCursor } from "./feed.ts";
 export type { CreateOptions } from "./header.ts";
-export type { Checkpoint } from "./checkpoint.ts";
+export type { Checkpoint, RestoreOptions } from "./checkpoint.ts";
 export type { Problem, Verification } from "./verify.ts";
 export { currentSession, runInSession } from "./context.ts";
 export { createMemoryBackend, createMemoryStore } from "./memory-backend.ts";

@@ -10,7 +10,7 @@ import type {
   SuspendRequest,
   TurnOptions,
 } from "@aixgo/core";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, RestoreOptions } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
 import type { EntriesOptions, EntryCursor } from "./feed.ts";
 import type { CreateOptions } from "./header.ts";
@@ -28,13 +28,6 @@ export interface AppendOptions {
    */
   readonly at?: string;
   readonly signal?: AbortSignal;
-}
-
-export interface RestoreOptions {
-  /** Kept in the log. */
-  readonly reason?: string;
-  /** Refuses with `VERSION_CONFLICT` if the session is not at this version. */
-  readonly expectedVersion?: number;
 }
 
 export interface MessagesOptions extends HistoryOptions {

@@ -12,7 +12,7 @@ import {
   type TurnOptions,
 } from "@aixgo/core";
 import { newEntryId } from "@aixgo/security";
-import { type Checkpoint, readCheckpoints, writeCheckpoint, writeRestore } from "./checkpoint.ts";
+import { type Checkpoint, readCheckpoints, type RestoreOptions, writeCheckpoint, writeRestore } from "./checkpoint.ts";
 import { runningTurns } from "./context.ts";
 import type { Head } from "./contract.ts";
 import type { Entry } from "./entry.ts";
@@ -24,7 +24,7 @@ import { decodeMessage, type EncodedMessage, encodeMessage } from "./message-dat
 import { readMessages, streamMessages } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import { inlineContent } from "./inline-content.ts";
-import type { AppendOptions, AttachOptions, MessagesOptions, RestoreOptions, Session } from "./session.ts";
+import type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
 import { appendOnce } from "./once.ts";
 import { runTurn } from "./run-turn.ts";
 import { suspensionAt } from "./suspension.ts";

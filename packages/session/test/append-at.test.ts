@@ -106,7 +106,7 @@ describe("append at an earlier place while a turn waits for an answer", () => {
   it("is refused where the turn waits, and leaves it where it goes back to before", async () => {
     const s = await session();
     const { messages } = await s.append("one");
-    await s.turn("May I?", async (turn) => turn.suspend({ requestId: "r", reason: "ask" }));
+    await s.turn("May I?", async (turn) => JSON.stringify(await turn.suspend({ requestId: "r", reason: "ask" })));
     const waiting: string[] = [];
     for await (const entry of s.entries()) waiting.push(entry.id);
     await expect(s.append("x", { at: waiting.at(-1) as string })).rejects.toThrow(withCode("TURN_SUSPENDED"));
