@@ -6,7 +6,7 @@ import { isOnPath } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import { closeSuspended, suspended, suspendedReply, suspensionAt } from "./suspension.ts";
-import { replyOf, turnOp, turnWithOp } from "./turn-log.ts";
+import { replyOf, type TurnMark, turnOp, turnWithOp } from "./turn-log.ts";
 import type { Wanted } from "./wanted-turn.ts";
 import { isLive } from "./writer.ts";
 
@@ -22,12 +22,20 @@ export function newTurn(
   const key = turnKey ?? input.id;
   const op = key === undefined ? undefined : turnOp(key);
   const digest = input.digest();
+  /** What was found of its key, and for which head: an append on that head lands only if nothing has come since. */
+  let found: { readonly on: string; readonly mark: TurnMark | undefined } | undefined;
+
+  async function markAt({ hash }: Head, op: string): Promise<TurnMark | undefined> {
+    if (found?.on !== hash) found = { on: hash, mark: await turnWithOp(log, op) };
+    return found.mark;
+  }
 
   return {
     outgoing: input.outgoing,
     async known(head: Head): Promise<OpenTurn | undefined> {
       if (op === undefined) return undefined;
-      const mark = await turnWithOp(log, op);
+      found = undefined;
+      const mark = await markAt(head, op);
       if (mark === undefined) return undefined;
       if (mark.data.inputDigest !== digest) {
         throw new AixgoError(
@@ -52,7 +60,7 @@ export function newTurn(
           ref.id,
           suspension.requests.map(({ requestId }) => requestId),
         );
-      const earlier = op === undefined ? undefined : await turnWithOp(log, op);
+      const earlier = op === undefined ? undefined : await markAt(head, op);
       const continued = earlier !== undefined && (await isOnPath(log, head, earlier.turnSeq)) ? earlier : undefined;
       return {
         start: {

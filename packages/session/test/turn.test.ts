@@ -92,6 +92,29 @@ describe("a turn", () => {
     expect((await s.verify()).problems).toEqual([]);
   });
 
+  it("with a key asks the store once for it, once for the head, and writes twice", async () => {
+    const calls: string[] = [];
+    const counting = new Proxy(createMemoryBackend(), {
+      get: (target, name, receiver) => {
+        const member = Reflect.get(target, name, receiver) as unknown;
+        if (typeof member !== "function") return member;
+        return (...parameters: unknown[]) => {
+          calls.push(String(name));
+          return (member as (...all: unknown[]) => unknown).apply(target, parameters);
+        };
+      },
+    });
+    const manager = createSessionManager({ backend: counting });
+    const s = await manager.create("x");
+    for (let turn = 0; turn < 3; turn += 1) await s.turn("hi", async () => "hello", { turnKey: `warm ${turn}` });
+    calls.length = 0;
+    await s.turn("hi", async () => "hello", { turnKey: "k" });
+    expect(calls).toEqual(["head", "find", "append", "append"]);
+    calls.length = 0;
+    expect((await s.turn("hi", async () => "hello", { turnKey: "k" })).turn?.replayed).toBe(true);
+    expect(calls.filter((name) => name === "append")).toEqual([]);
+  });
+
   it("gives history without itself, its steps without its input, and both in order", async () => {
     const { s } = await start();
     await s.append("before");
