@@ -31,6 +31,7 @@ const pool = await poolThread();
 const backend = await openStore(store);
 const sessions = createSessionManager({ backend, rebaseMs: 1500 });
 if (opened) await sessions.list({ limit: 1 });
+const orders = createInterface({ input: process.stdin });
 say({ main: process.pid, pool });
 
 /** The one thread of libuv's pool (UV_THREADPOOL_SIZE=1): it is the one that has just read so many times. */
@@ -62,7 +63,7 @@ async function run(): Promise<Outcome> {
   }
 }
 
-for await (const order of createInterface({ input: process.stdin })) {
+for await (const order of orders) {
   if (order === "end") break;
   say(await run());
 }

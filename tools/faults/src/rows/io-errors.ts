@@ -93,7 +93,9 @@ async function failAt(stage: Stage, { call, answer }: Fault, mutant: string | un
     const outcome = await performance.run();
     await tracer.detach();
     const said = tracer.output();
-    if (!said.includes("(INJECTED)")) {
+    // It may meet the program's own pipes if the operation makes fewer calls than when they were counted.
+    const broken = said.split("\n").find((line) => line.includes("(INJECTED)"));
+    if (broken === undefined || /<(?:pipe|socket|anon_inode):/.test(broken)) {
       await performance.program.kill();
       return "not reached";
     }
