@@ -144,6 +144,30 @@ describe("delete", () => {
     expect(await b.delete(s.id)).toBe(false);
     expect((await b.list()).items).toEqual([]);
   });
+
+  it("is not undone by closing what was open, nor by another session of the same key", async () => {
+    const { a, b } = twoNodes();
+    const s = await a.getOrCreate("x", "ada");
+    await s.append("one");
+    const checkpoint = await s.checkpoint();
+    const t = await b.get(s.id);
+    const pending = t.append("late").then(
+      () => "written before",
+      (error: unknown) => (error as { code?: string }).code,
+    );
+    expect(await a.delete(s.id)).toBe(true);
+    expect(["written before", "SESSION_DELETED"]).toContain(await pending);
+    const next = await a.getOrCreate("x", "ada");
+    expect(next.id).not.toBe(s.id);
+    await expect(next.restore(checkpoint.id)).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+    await t.close();
+    await s.close();
+    await b.close();
+    await expect(a.get(s.id)).rejects.toThrow(withCode("SESSION_DELETED"));
+    expect((await a.list()).items.map(({ id }) => id)).toEqual([next.id]);
+    expect(await next.checkpoints()).toEqual([]);
+    expect(await next.messages()).toEqual([]);
+  });
 });
 
 describe("list", () => {

@@ -82,6 +82,44 @@ describe("append", () => {
     await s.append("still works");
   });
 
+  it("gives parts back in their order and number, to every reader and after another append", async () => {
+    const { a, b } = twoNodes();
+    const s = await a.create("assistant");
+    const same = { type: "text", text: "same" } as const;
+    const parts: MessageInput & object = {
+      role: "assistant",
+      parts: [
+        same,
+        { type: "tool-call", toolCallId: "2", toolName: "t", input: { b: 1, a: 2 } },
+        { type: "reasoning", text: "why", providerOptions: { p: { signature: "s" } } },
+        { type: "tool-call", toolCallId: "1", toolName: "t", input: {} },
+        same,
+      ],
+    };
+    await s.append(parts);
+    const written = JSON.stringify(parts.parts);
+    const t = await b.get(s.id);
+    expect((await t.messages()).map((message) => JSON.stringify(message.parts))).toContain(written);
+    await t.append("more");
+    for (const reader of [s, t, await b.get(s.id)]) {
+      const messages = await reader.messages();
+      expect(messages.filter((message) => message.role === "assistant").map((message) => JSON.stringify(message.parts))).toEqual([written]);
+      expect(await all(reader.readMessages())).toEqual(messages);
+    }
+  });
+
+  it("to what was never created is refused, and stays unknown", async () => {
+    const { a, b, backend } = twoNodes();
+    const id = "0123456789abcdef0123456789abcdef";
+    await expect(a.get(id)).rejects.toThrow(withCode("SESSION_NOT_FOUND"));
+    const ref = { id, incarnation: "never-created" };
+    await expect(backend.append(ref, { expect: { seq: 0, hash: "-" }, lines: [Buffer.from("{}")] })).rejects.toThrow(
+      withCode("SESSION_NOT_FOUND"),
+    );
+    await expect(b.get(id)).rejects.toThrow(withCode("SESSION_NOT_FOUND"));
+    expect((await b.list()).items).toEqual([]);
+  });
+
   it("with an expected version fails alone, and says both versions", async () => {
     const s = await session();
     const [first, second, third] = await Promise.allSettled([

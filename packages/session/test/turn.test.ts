@@ -529,6 +529,33 @@ describe("cancel and interrupt", () => {
     expect(await a.cancelTurn(s.id)).toBe(false);
   });
 
+  it("that was stopped keeps what it had stored, and goes on from there", async () => {
+    const { a, b, s, t, id } = await start();
+    const stopped = s.turn(
+      "q",
+      async (turn) => {
+        await turn.append("half of it");
+        expect(await b.cancelTurn(id, { reason: "stop" })).toBe(true);
+        // Whatever is stored next notices what the other node asked for.
+        for (let n = 0; n < 1000 && !turn.signal.aborted; n += 1) await turn.setState(n);
+        throw turn.signal.reason;
+      },
+      { turnKey: "k" },
+    );
+    await expect(stopped).rejects.toThrow(withCode("CANCELLED"));
+    expect(texts(await t.messages())).toEqual(["q", "half of it"]);
+    const reply = await t.turn(
+      "q",
+      async (turn) => {
+        expect([turn.attempt, texts(await turn.steps())]).toEqual([2, ["half of it"]]);
+        return "the rest";
+      },
+      { turnKey: "k" },
+    );
+    expect(reply.text).toBe("the rest");
+    expect(texts(await s.messages())).toEqual(["q", "half of it", "the rest"]);
+    expect(await turnsOf(await a.get(id))).toEqual(["start 1", "end 1 cancelled", "start 2", "end 2 completed"]);
+  });
   it("a turn that takes too long is failed, and its caller told", async () => {
     const { s } = await start();
     await expect(s.turn("q", () => new Promise(() => undefined), { timeoutMs: 20 })).rejects.toThrow(withCode("TIMEOUT"));
