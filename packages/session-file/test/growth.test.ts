@@ -41,7 +41,11 @@ describe.skipIf(process.platform !== "linux")("growth", { timeout: 300_000 }, ()
   });
 
   it("a session of 10 MiB, 100 in long runs, is read as a stream within a few MiB, and makes no append dearer", async () => {
-    const { messages, read, before, mostHeapBytes, appendToMany, appendToFew } = await report<StreamReport>("stream", store, String((LONG ? 100 : 10) * MIB));
+    const { messages, read, before, mostHeapBytes, appendToMany, appendToFew } = await report<StreamReport>(
+      "stream",
+      store,
+      String((LONG ? 100 : 10) * MIB),
+    );
     expect(messages).toBeGreaterThan(LONG ? 25_000 : 2_500);
     expect(read).toBe(messages);
     expect(mostHeapBytes - before.heapBytes).toBeLessThan(4 * MIB);

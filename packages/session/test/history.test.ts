@@ -1,7 +1,7 @@
 import type { Message, Part } from "@aixgo/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { closeOpenCalls, OpenCallCloser, select } from "../src/history.ts";
+import { closeOpenCalls, openCalls, OpenCallCloser, select } from "../src/history.ts";
 import type { PathMessage } from "../src/tree.ts";
 
 const call = (id: string): Part => ({ type: "tool-call", toolCallId: id, toolName: "t", input: {} });
@@ -63,6 +63,41 @@ describe("a history is never bricked", () => {
     expect(shape(closeOpenCalls(path(["assistant", call("a"), result("a"), text("done")])))).toEqual(["assistant:call a,text a,text"]);
   });
 
+  it("names each closing result after its message, and says that the outcome is unknown", () => {
+    const [, closing] = closeOpenCalls(path(["assistant", call("a")]));
+    expect(closing?.message).toMatchObject({ id: "m0.interrupted", role: "tool", timestamp: "2026-01-01T00:00:00.000Z" });
+    expect(closing?.message.parts).toEqual([
+      { type: "tool-result", toolCallId: "a", toolName: "t", output: { type: "interrupted", reason: expect.stringContaining("unknown") } },
+    ]);
+    expect(Object.isFrozen(closing?.message.parts)).toBe(true);
+  });
+
+  it("keeps what else a tool message says, with or without a call before it", () => {
+    expect(shape(closeOpenCalls(path(["tool", text("note")], ["user", text("q")])))).toEqual(["tool:text", "user:text"]);
+    expect(shape(closeOpenCalls(path(["tool", text("note"), result("z")])))).toEqual(["tool:text"]);
+    expect(shape(closeOpenCalls(path(["assistant", call("a")], ["tool", text("note"), result("z"), result("a")])))).toEqual([
+      "assistant:call a",
+      "tool:text,text a",
+    ]);
+  });
+
+  it("hands messages on as they are, as soon as nothing can come between", () => {
+    const messages = path(
+      ["user", text("q")],
+      ["assistant", text("x")],
+      ["assistant", call("a")],
+      ["tool", result("a")],
+      ["user", text("r")],
+    );
+    expect(closeOpenCalls(messages).every((each, index) => each === messages[index])).toBe(true);
+    const plain = messages.slice(0, 2);
+    expect(closeOpenCalls(plain)).toBe(plain);
+    const closer = new OpenCallCloser();
+    expect(messages.map((each) => closer.push(each).length)).toEqual([1, 1, 0, 0, 0]);
+    expect(closer.flush()).toHaveLength(3);
+    expect(closer.flush()).toEqual([]);
+  });
+
   it("is the same however often it is read, and whether streamed or not", () => {
     const open = path(["assistant", call("a"), call("b")], ["tool", result("b")]);
     expect(closeOpenCalls(open)).toEqual(closeOpenCalls(open));
@@ -99,6 +134,23 @@ describe("a history is never bricked", () => {
   });
 });
 
+describe("open calls", () => {
+  const ids = (...messages: readonly [Message["role"], ...Part[]][]): string[] => openCalls(path(...messages)).map(({ toolCallId }) => toolCallId);
+
+  it("are those of the last assistant message that have no result yet, in order", () => {
+    expect(ids()).toEqual([]);
+    expect(ids(["user", text("q")])).toEqual([]);
+    expect(ids(["user", text("q")], ["assistant", text("x"), call("b"), call("a")])).toEqual(["b", "a"]);
+    expect(ids(["assistant", call("b"), call("a")], ["tool", result("b")], ["user", text("well?")])).toEqual(["a"]);
+    expect(ids(["assistant", call("a"), result("a")])).toEqual([]);
+  });
+
+  it("of earlier messages can never get a result; a result of before closes no later call", () => {
+    expect(ids(["assistant", call("a")], ["assistant", text("x")])).toEqual([]);
+    expect(ids(["assistant", call("a")], ["tool", result("a")], ["assistant", call("a")])).toEqual(["a"]);
+  });
+});
+
 describe("the last messages", () => {
   const messages = closeOpenCalls(path(["user", text("q")], ["assistant", call("a")], ["tool", result("a")], ["assistant", text("x")]));
 
@@ -106,7 +158,12 @@ describe("the last messages", () => {
     expect(select(messages, { last: 2 })).toHaveLength(3);
     expect(select(messages, { last: 1 })).toHaveLength(1);
     expect(select(messages, { last: 0 })).toHaveLength(0);
+    expect(select(messages, { last: 4 })).toHaveLength(4);
     expect(select(messages, { last: 9 })).toHaveLength(4);
+    expect(select(messages, {})).toBe(messages);
+    // A history that was cut before its call: there is nothing to widen to.
+    expect(select(messages.slice(2), { last: 2 })).toHaveLength(2);
+    expect(select(path(["tool", text("a")], ["tool", text("b")], ["user", text("c")]), { last: 2 })).toHaveLength(3);
   });
 
   it("are counted after the roles were chosen", () => {
