@@ -12,6 +12,7 @@ const TASKS = {
   "bench:docs": "bench/dist/docs-main.js",
   "demo:crash": "apps/crash-demo/dist/main.js",
   "test:faults": "tools/faults/dist/main.js",
+  "test:mutation": "tools/mutation/main.mjs",
 };
 
 /** @param {readonly string[]} args task, then its arguments */

@@ -1,11 +1,13 @@
 import { spawnSync } from "node:child_process";
 import { EventEmitter } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { run } from "../child.mjs";
+import { PLAN } from "../mutation/plan.mjs";
 import { onePerKeystroke } from "../signals.mjs";
 import { swallowedFlags } from "../swallowed-flags.mjs";
+import { ROOT } from "../workspace.mjs";
 
 const TOOLS = fileURLToPath(new URL("..", import.meta.url));
 
@@ -84,6 +86,16 @@ describe("an older Node", () => {
   });
 });
 
+describe("the mutation plan", () => {
+  it("names modules and tests that there are", () => {
+    for (const [module, tests] of Object.entries(PLAN)) {
+      expect(existsSync(`${ROOT}/packages/session/src/${module}.ts`), module).toBe(true);
+      expect(tests.length).toBeGreaterThan(0);
+      for (const test of tests) expect(existsSync(`${ROOT}/packages/session/test/${test}.test.ts`), test).toBe(true);
+    }
+  });
+});
+
 describe("children", () => {
   it("answer with code and output, and never reject", async () => {
     expect(await run(process.execPath, ["-e", "console.log(1); console.error(2); process.exit(3)"])).toMatchObject({
@@ -100,6 +112,9 @@ describe("children", () => {
     const task = spawnSync(process.execPath, [`${TOOLS}run.mjs`, "toString"], { encoding: "utf8" });
     expect(task.status).toBe(2);
     expect(task.stderr).toContain("build | bench | bench:peers | bench:docs | demo:crash");
+    const module = spawnSync(process.execPath, [`${TOOLS}mutation/main.mjs`, "toString"], { encoding: "utf8" });
+    expect(module.status).toBe(2);
+    expect(module.stderr).toContain("there is no module toString to break; there are chain, line,");
     const argument = spawnSync(process.execPath, [`${TOOLS}verify.mjs`, "--quick"], { encoding: "utf8" });
     expect(argument.status).toBe(2);
     expect(argument.stderr).toContain("--fast and --long");
