@@ -27,8 +27,8 @@ function decide(prompt: Prompt): Decision {
   const asked = prompt.filter(({ role }) => role === "user").map(({ content }) => textOf(content));
   const last = prompt.at(-1);
   if (last?.role === "tool" && typeof last.content !== "string") {
-    const { value } = last.content[0]?.["output"] as { readonly value: unknown };
-    return { text: `The sum is ${String(value)}.` };
+    const output = last.content[0]?.["output"] as { readonly value: unknown } | undefined;
+    return { text: `The sum is ${String(output?.value)}.` };
   }
   const [, a, b] = /add (-?\d+) and (-?\d+)/i.exec(asked.at(-1) ?? "") ?? [];
   if (a !== undefined && b !== undefined) return { a: Number(a), b: Number(b) };

@@ -81,7 +81,7 @@ async function appliedOperations(session: Session): Promise<ReadonlyMap<string, 
 function marked(messages: readonly MessageDraft[], operation: { readonly id: string; readonly digest: string }): MessageDraft[] {
   // A transaction that leaves nothing is recorded by a message without parts, which no reader is shown.
   const [first = { role: "tool", parts: [], metadata: { [OWN]: { items: [] } } } as const, ...others] = messages;
-  return [{ ...first, metadata: { ...first.metadata, [OWN]: { ...(first.metadata?.[OWN] as object), operation } as Json } }, ...others];
+  return [{ ...first, metadata: { ...first.metadata, [OWN]: { ...(first.metadata?.[OWN] as object), operation } } }, ...others];
 }
 
 function check(args: unknown): Checked {
@@ -107,7 +107,7 @@ function check(args: unknown): Checked {
     }),
   );
   const whole = { type, ...checked } as Checked["transaction"];
-  return { operationId, transaction: whole, digest: hash("sha256", canonical(whole as unknown as Json), "base64url") };
+  return { operationId, transaction: whole, digest: hash("sha256", canonical(whole), "base64url") };
 }
 
 /** JSON text with sorted members. */

@@ -135,7 +135,8 @@ describe("a history is never bricked", () => {
 });
 
 describe("open calls", () => {
-  const ids = (...messages: readonly [Message["role"], ...Part[]][]): string[] => openCalls(path(...messages)).map(({ toolCallId }) => toolCallId);
+  const ids = (...messages: readonly [Message["role"], ...Part[]][]): string[] =>
+    openCalls(path(...messages)).map(({ toolCallId }) => toolCallId);
 
   it("are those of the last assistant message that have no result yet, in order", () => {
     expect(ids()).toEqual([]);
