@@ -19,7 +19,8 @@ describe("userMessage, assistantMessage", () => {
     expect(ids.size).toBe(1_000);
     for (const id of ids) expect(id).toMatch(/^[\w-]{16}$/);
     expect(assistantMessage("x", { id: "mine", metadata: { a: 1 } })).toMatchObject({ id: "mine", role: "assistant", metadata: { a: 1 } });
-    expect(userMessage("x").timestamp).toBe(new Date(userMessage("x").timestamp).toISOString());
+    const { timestamp } = userMessage("x");
+    expect(timestamp).toBe(new Date(timestamp ?? "").toISOString());
   });
   it("textOf joins text and leaves reasoning out", () => {
     expect(

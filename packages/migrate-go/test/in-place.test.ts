@@ -1,4 +1,4 @@
-import { cpSync } from "node:fs";
+import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { textOf } from "@aixgo/core";
 import { createSessionManager, type SessionManager } from "@aixgo/session";
@@ -60,7 +60,7 @@ describe("a file store in the folder of a Go store, which is the default of both
     await importGoStore({ from: folder, to: backend });
     await backend.close();
     const moved = join(folder, "..", "moved");
-    cpSync(folder, moved, { recursive: true });
+    renameSync(folder, moved);
     const sessions = open(moved);
     const session = await sessions.get(ourId("restored"));
     await session.restore(goId("restored.checkpoint"));
