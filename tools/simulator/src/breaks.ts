@@ -98,6 +98,6 @@ export const BREAKS: Readonly<Record<string, Break>> = {
       { file: "resumed-turn.js", from: "if (current.hash !== head.hash)\n                        throw new Moved();", to: ";" },
       { file: "turn-start.js", from: "current.hash !== head.hash || current.fence !== head.fence || ", to: "" },
     ],
-    caughtBy: /was answered in \d+ ways|was decided \d+ times|after fence|was taken with fence/,
+    caughtBy: /was answered in \d+ ways|was decided \d+ times|after fence|was taken with fence|input of turn \S+ stands \d+ times/,
   },
 };

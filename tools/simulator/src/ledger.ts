@@ -37,7 +37,6 @@ export class Ledger {
   heard(requestId: string, decision: string): void {
     const known = this.decisions.get(requestId) ?? new Set();
     this.decisions.set(requestId, known.add(decision));
-    if (known.size > 1) this.report(`question ${requestId} was answered in ${known.size} ways`);
   }
 
   sawVersion(session: string, version: number): void {

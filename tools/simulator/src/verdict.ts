@@ -92,6 +92,9 @@ function judgeKeys(session: string, entries: readonly Entry[], ledger: Ledger, r
       return entry.type === "turn" && phase === "decide" && requestId?.startsWith(`${key}?0`) === true;
     });
     if (decided.length > 1 + restores) report(`question ${key}?0 was decided ${decided.length} times`);
+    // A turn that a restore has left behind starts anew, and asks anew.
+    for (const [requestId, heard] of ledger.decisions)
+      if (requestId.startsWith(`${key}?`) && heard.size > 1 + restores) report(`question ${requestId} was answered in ${heard.size} ways`);
     const inputs = texts.filter((text) => text === input).length;
     if (inputs > 1 + restores) report(`the input of turn ${key} stands ${inputs} times`);
   }
