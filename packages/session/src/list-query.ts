@@ -139,10 +139,9 @@ function isObject(value: unknown): value is { readonly [key: string]: Json } {
 function placeOf(cursor: unknown, owner: string, ranks: "text" | "number"): ListPlace<string | number> {
   let parts: unknown;
   try {
-    parts =
-      typeof cursor === "string" && cursor.length <= MAX_CURSOR_CHARACTERS
-        ? JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"))
-        : undefined;
+    const bytes = typeof cursor === "string" && cursor.length <= MAX_CURSOR_CHARACTERS ? Buffer.from(cursor, "base64url") : undefined;
+    // The decoder passes over what it does not know: a cursor is good only as it was made.
+    parts = bytes?.toString("base64url") === cursor ? JSON.parse((bytes as Buffer).toString("utf8")) : undefined;
   } catch {
     parts = undefined;
   }
