@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -40,9 +40,15 @@ export function upperLimit(n: number, failures: number): number {
 }
 
 export function keep(result: RowResult, seconds: number, size: "ci" | "long"): KeptRow {
-  const { failures, ...rest } = result;
+  const { row: name, subject, fault, unit, n, failures, note, seed } = result;
   const row: KeptRow = {
-    ...rest,
+    row: name,
+    subject,
+    fault,
+    unit,
+    n,
+    ...(note === undefined ? {} : { note }),
+    seed,
     failures: failures.length,
     upperLimit: upperLimit(result.n, failures.length),
     seconds: Math.round(seconds * 10) / 10,
@@ -55,6 +61,7 @@ export function keep(result: RowResult, seconds: number, size: "ci" | "long"): K
 
 /** The rows of the last run, in order. */
 export function keptRows(): KeptRow[] {
+  if (!existsSync(RESULTS)) return [];
   const order = (row: KeptRow): number => Number(row.row.slice(1));
   return readdirSync(RESULTS)
     .filter((name) => name.endsWith(".json"))

@@ -117,8 +117,7 @@ async function truncated(backend: SessionBackend, sample: Sample, cut: number): 
 async function damaged(
   backend: SessionBackend,
   sample: Sample,
-  bytes: Buffer,
-  from: number,
+  { bytes, from, to }: Spoiled,
   reverse: boolean,
 ): Promise<string | undefined> {
   put(sample, bytes);
@@ -126,7 +125,8 @@ async function damaged(
   if (!isPart(read, sample, reverse)) return "a wrong entry was returned";
   if (error === undefined) {
     if (read.length === sample.bytes.length) return "the damage was not noticed";
-    if (from < sample.lastGroup) return `only ${read.length} bytes were returned, and no damage reported`;
+    // What the damage leaves of the last group may not be enough to say that the one before was durable.
+    if (to <= sample.lastGroup) return `only ${read.length} bytes were returned, and no damage reported`;
     return "cut";
   }
   if (!isAixgoError(error, "ENTRY_CORRUPT")) return `ENTRY_CORRUPT is due, there is ${said(error)}`;
@@ -148,14 +148,23 @@ function isPart(read: Buffer, sample: Sample, reverse: boolean): boolean {
   return lines.length === 0 || sample.commits.some((end) => sample.bytes.toString("latin1", end - text.length, end) === text);
 }
 
-function spoil(kind: "flip" | "smear", sample: Sample, random: Random): { bytes: Buffer; from: number } {
+/** A log with changed bytes, the first at `from`, the last right before `to`. */
+interface Spoiled {
+  readonly bytes: Buffer;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Undefined: the random bytes are those that were there. */
+function spoil(kind: "flip" | "smear", sample: Sample, random: Random): Spoiled | undefined {
   const bytes = Buffer.from(sample.bytes);
   const length = kind === "flip" ? 1 : 1 + random.below(8);
   const from = random.below(bytes.length - length + 1);
   if (kind === "flip") bytes[from] = (bytes[from] as number) ^ (1 << random.below(8));
   else for (let i = 0; i < length; i++) bytes[from + i] = random.below(256);
-  const first = bytes.findIndex((byte, i) => i >= from && byte !== sample.bytes[i]);
-  return { bytes, from: first };
+  const changed = Array.from({ length }, (_, i) => from + i).filter((at) => bytes[at] !== sample.bytes[at]);
+  const [first] = changed;
+  return first === undefined ? undefined : { bytes, from: first, to: (changed.at(-1) as number) + 1 };
 }
 
 const { kind, count, seed } = JSON.parse(process.argv[2] as string) as DamageTask;
@@ -182,13 +191,12 @@ try {
       if (problem !== undefined) failures.push(`cut at byte ${offsets[tried]}: ${problem}`);
       continue;
     }
-    const { bytes: spoiled, from } = spoil(kind, sample, random);
-    // Random bytes may be those that were there.
-    if (from < 0) continue;
-    const problem = await damaged(backend, sample, spoiled, from, random.next() < 0.25).catch(String);
+    const spoiled = spoil(kind, sample, random);
+    if (spoiled === undefined) continue;
+    const problem = await damaged(backend, sample, spoiled, random.next() < 0.25).catch(String);
     if (problem === "cut") cut += 1;
     else if (problem === undefined) reported += 1;
-    else failures.push(`${kind} ${tried} at byte ${from}: ${problem}`);
+    else failures.push(`${kind} ${tried} at bytes ${spoiled.from} to ${spoiled.to}: ${problem}`);
   }
   await backend.close();
 } finally {

@@ -70,7 +70,7 @@ export async function ioRow({ oneIn = 1, seed, operations = OPERATIONS, only, mu
   return {
     row: "R6",
     subject: "files",
-    fault: "EIO, ENOSPC, EMFILE, EFBIG, ENOLCK, short write at each call",
+    fault: "EIO, ENOSPC, EMFILE, EFBIG or ENOLCK at each system call",
     unit: "faults",
     n: tried,
     failures,
