@@ -1,4 +1,5 @@
 import type { AgentEvent, Reply } from "./agent.ts";
+import { isNext } from "./cursor-order.ts";
 import type { Json, MessageDraft, MessageInput, Part, TextPart, ToolResultPart } from "./message.ts";
 import { factsOf, frame } from "./server-sent-events.ts";
 import type { StreamEncoder } from "./stream-encoder.ts";
@@ -24,14 +25,14 @@ export function uiMessageEncoder(messageId: string | undefined): StreamEncoder {
     chunks.map((chunk, index) => frame(JSON.stringify(chunk), id !== undefined && index === chunks.length - 1 ? { id } : {})).join("");
   return {
     begin: () => frames([{ type: "start", ...(messageId === undefined ? undefined : { messageId }) }]),
-    event: (event) => frames(writer.event(event, Number(event.cursor)), event.cursor),
+    event: (event) => frames(writer.event(event, event.cursor), event.cursor),
     done: (reply) => `${frames(writer.finish(reply))}${frame("[DONE]")}`,
     failed: ({ code, message }) => `${frames([...writer.close(), { type: "error", errorText: `${code}: ${message}` }])}${frame("[DONE]")}`,
   };
 }
 
 interface ChunkWriter {
-  event(event: AgentEvent, position: number): readonly UiMessageChunk[];
+  event(event: AgentEvent, cursor: string): readonly UiMessageChunk[];
   /** Ends what is open. */
   close(): readonly UiMessageChunk[];
   finish(reply: Reply): readonly UiMessageChunk[];
@@ -58,7 +59,7 @@ function createChunkWriter(): ChunkWriter {
   /** What deltas have shown since the last assistant message. */
   let shown = nothingShown();
   let gap = false;
-  let position: number | undefined;
+  let last: string | undefined;
   let step: "none" | "open" | "complete" = "none";
   const calls = new Set<string>();
 
@@ -162,10 +163,9 @@ function createChunkWriter(): ChunkWriter {
   };
 
   return {
-    event(event, at) {
-      // Cursors that are no numbers are of streams that drop nothing between two of them.
-      if (position !== undefined && at > position + 1) gap = true;
-      position = at;
+    event(event, cursor) {
+      if (last !== undefined && !isNext(last, cursor)) gap = true;
+      last = cursor;
       switch (event.type) {
         case "text-delta":
           delta("text", event.text);
