@@ -1,15 +1,12 @@
-import { execFile } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { makeCertificates } from "./certificates.mjs";
 import { ensurePackage, findProgram } from "./debian-package.mjs";
 import { freePort } from "./ports.mjs";
 import { startService, temporaryFolder, waitFor } from "./process.mjs";
+import { ask, HOST } from "./redis-protocol.mjs";
 
-const HOST = "127.0.0.1";
 const ATTEMPTS = 5;
-const REPLY_MS = 5_000;
 /** A Cluster's nodes talk to each other on a second port, that far above. */
 const BUS = 10_000;
 
@@ -310,47 +307,6 @@ export async function startRedisTls({ name = "localhost" } = {}) {
   }
 }
 
-/**
- * A certificate for a server of this name, by an authority of its own.
- * @param {string} folder @param {string} name
- */
-export async function makeCertificates(folder, name) {
-  mkdirSync(folder, { recursive: true });
-  chmodSync(folder, 0o700);
-  const path = (/** @type {string} */ file) => join(folder, file);
-  const openssl = (/** @type {string[]} */ ...args) => promisify(execFile)("openssl", args, { timeout: 60_000 });
-  const key = (/** @type {string} */ file) => [
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-keyout",
-    path(file),
-  ];
-  await openssl("req", "-x509", "-days", "2", ...key("ca.key"), "-out", path("ca.crt"), "-subj", "/CN=Test CA");
-  await openssl("req", "-new", ...key("server.key"), "-out", path("server.csr"), "-subj", `/CN=${name}`);
-  writeFileSync(path("server.ext"), `subjectAltName=DNS:${name}\nextendedKeyUsage=serverAuth\n`);
-  await openssl(
-    "x509",
-    "-req",
-    "-days",
-    "2",
-    "-in",
-    path("server.csr"),
-    "-CA",
-    path("ca.crt"),
-    "-CAkey",
-    path("ca.key"),
-    "-CAcreateserial",
-    "-out",
-    path("server.crt"),
-    "-extfile",
-    path("server.ext"),
-  );
-  return { ca: path("ca.crt"), cert: path("server.crt"), key: path("server.key") };
-}
-
 /** @param {readonly RedisServer[]} servers */
 async function stopAll(servers) {
   await Promise.all(servers.map((server) => server.stop()));
@@ -359,59 +315,4 @@ async function stopAll(servers) {
 /** @param {RedisServer} server */
 function pick({ port, url, folder, cli }) {
   return { port, url, folder, cli };
-}
-
-/** One command on a connection of its own, without a client library. @param {number} port @param {readonly string[]} command @returns {Promise<string>} */
-function ask(port, command, host = HOST) {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, host);
-    let text = "";
-    socket.setTimeout(REPLY_MS, () =>
-      socket.destroy(new Error(`redis-server on port ${port} did not answer ${command[0]} within ${REPLY_MS} ms`)),
-    );
-    socket.on("error", reject);
-    socket.setEncoding("utf8").on("data", (chunk) => {
-      text += chunk;
-      const reply = parse(text, 0);
-      if (reply === undefined) return;
-      socket.destroy();
-      if (reply.value instanceof Error) reject(reply.value);
-      else resolve(reply.value);
-    });
-    socket.on("close", () => reject(new Error(`redis-server on port ${port} closed the connection`)));
-    socket.write(`*${command.length}\r\n${command.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join("")}`);
-  });
-}
-
-/**
- * One reply of the protocol, lists as lines; undefined if it is not whole yet. Texts are ASCII here.
- * @param {string} text @param {number} at @returns {{ value: string | Error, end: number } | undefined}
- */
-function parse(text, at) {
-  const eol = text.indexOf("\r\n", at);
-  if (eol < 0) return undefined;
-  const head = text.slice(at + 1, eol);
-  const end = eol + 2;
-  switch (text[at]) {
-    case "-":
-      return { value: new Error(head), end };
-    case "$": {
-      const length = Number(head);
-      if (length < 0) return { value: "", end };
-      return text.length < end + length + 2 ? undefined : { value: text.slice(end, end + length), end: end + length + 2 };
-    }
-    case "*": {
-      const parts = [];
-      let next = end;
-      for (let i = 0; i < Number(head); i++) {
-        const part = parse(text, next);
-        if (part === undefined) return undefined;
-        parts.push(String(part.value));
-        next = part.end;
-      }
-      return { value: parts.join("\n"), end: next };
-    }
-    default:
-      return { value: head, end };
-  }
 }

@@ -47,7 +47,7 @@ describe("options", () => {
 });
 
 describe("the file", () => {
-  it.skipIf(process.platform === "win32")("can be read by its owner only", async () => {
+  it.skipIf(process.platform === "win32")("can be read by its owner only (skipped on Windows, which has no such modes)", async () => {
     const file = newFile();
     await start(open(file));
     expect(statSync(dirname(file)).mode & 0o777).toBe(0o700);

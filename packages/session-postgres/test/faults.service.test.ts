@@ -9,7 +9,7 @@ import { createSessionManager } from "@aixgo/session";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createPostgresBackend } from "@aixgo/session-postgres";
 import { startPostgres, type Postgres } from "@aixgo/repository-tools/services/postgres";
-import { makeCertificates } from "@aixgo/repository-tools/services/redis";
+import { makeCertificates } from "@aixgo/repository-tools/services/certificates";
 import { createLog, message, verifyLog } from "@aixgo/session-testkit";
 import { append, codeOf, creating, errorOf, startSession } from "./support/sessions.ts";
 import { newName, serverUrl, sql } from "./support/server.ts";

@@ -11,6 +11,7 @@ import {
 import { afterEach, describe, expect, it } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import type { Session, SessionManager } from "../src/index.ts";
+import { withoutRenewal } from "./turns.ts";
 import { twoNodes } from "./two-nodes.ts";
 
 const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
@@ -41,16 +42,6 @@ interface Nodes {
   readonly s: Session;
   readonly id: string;
 }
-/** A store whose leases are never prolonged: what a killed process looks like from outside. */
-const withoutRenewal = (backend: SessionBackend): SessionBackend =>
-  new Proxy(backend, {
-    get: (target, name, receiver) => {
-      if (name === "renew") return () => new Promise(() => undefined);
-      const member = Reflect.get(target, name, receiver) as unknown;
-      return typeof member === "function" ? (member as (...all: unknown[]) => unknown).bind(target) : member;
-    },
-  });
-
 async function nodes(
   execute: Agent["execute"],
   options: Parameters<typeof twoNodes>[0] = {},

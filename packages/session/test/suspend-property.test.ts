@@ -1,8 +1,8 @@
 import { isAixgoError, type Json, type Message, type MessageInput, type OpenTurn } from "@aixgo/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { SessionBackend } from "../src/backend.ts";
 import { createSessionManager, type Entry, type Session, type SessionManager, type TurnData } from "../src/index.ts";
+import { withoutRenewal } from "./turns.ts";
 import { twoNodes } from "./two-nodes.ts";
 
 /** Of what dies. Whatever lives has the usual lease, however slow the machine. */
@@ -35,16 +35,6 @@ const story = fc.array(fc.array(step, { minLength: 1, maxLength: 3 }), { minLeng
 
 /** What may be said to somebody who comes at the wrong time; anything else is a fault. */
 const EXPECTED = new Set(["TURN_SUSPENDED", "ENTRY_NOT_FOUND", "TURN_ENDED", "SESSION_BUSY", "FENCED", "CANCELLED", "BROKEN"]);
-
-/** A store whose leases are never prolonged: what works on it is dead soon. */
-const withoutRenewal = (backend: SessionBackend): SessionBackend =>
-  new Proxy(backend, {
-    get: (target, name, receiver) => {
-      if (name === "renew") return () => new Promise(() => undefined);
-      const member = Reflect.get(target, name, receiver) as unknown;
-      return typeof member === "function" ? (member as (...all: unknown[]) => unknown).bind(target) : member;
-    },
-  });
 
 class World {
   readonly nodes: readonly [SessionManager, SessionManager];

@@ -1,0 +1,54 @@
+import { type Message, type MessageInput, type OpenTurn, type OpenTurnRequest, textOf } from "@aixgo/core";
+import { expect } from "vitest";
+import type { SessionBackend } from "../src/backend.ts";
+import type { Session, SessionManager, TurnData } from "../src/index.ts";
+import { twoNodes } from "./two-nodes.ts";
+
+export const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
+export const all = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+};
+export const texts = (messages: readonly Message[]): string[] => messages.map(textOf);
+export const ask = (input: MessageInput, options: OpenTurnRequest["options"] = {}): OpenTurnRequest => ({
+  agent: "x",
+  input,
+  options,
+});
+export const turnsOf = async (session: Session): Promise<string[]> =>
+  (await all(session.entries()))
+    .filter(({ type }) => type === "turn")
+    .map(({ data }) => {
+      const { phase, attempt, status } = data as unknown as TurnData;
+      return `${phase} ${attempt}${status === undefined ? "" : ` ${status}`}`;
+    });
+
+/** As if the process had died: its lease runs out, nothing is written any more. */
+export async function die(turn: OpenTurn, backend: SessionBackend, id: string): Promise<void> {
+  (turn as unknown as { signal: AbortSignal }).signal.throwIfAborted();
+  for (let waited = 0; waited < 5000; waited += 10) {
+    const { lease } = await backend.head(id);
+    if (lease === undefined || lease.expiresInMs <= 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error("the lease did not run out");
+}
+
+/** A node whose lease is never prolonged: what a killed or paused process looks like from outside. */
+export const withoutRenewal = (backend: SessionBackend): SessionBackend =>
+  new Proxy(backend, {
+    get: (target, name, receiver) => {
+      if (name === "renew") return () => new Promise(() => undefined);
+      const member = Reflect.get(target, name, receiver) as unknown;
+      return typeof member === "function" ? (member as (...parameters: unknown[]) => unknown).bind(target) : member;
+    },
+  });
+
+export async function start(
+  options: Parameters<typeof twoNodes>[0] = {},
+): Promise<{ a: SessionManager; b: SessionManager; backend: SessionBackend; s: Session; t: Session; id: string }> {
+  const { a, b, backend } = twoNodes(options);
+  const s = await a.create("x", { userId: "ada" });
+  return { a, b, backend, s, t: await b.get(s.id), id: s.id };
+}
