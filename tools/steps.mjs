@@ -15,6 +15,13 @@ import { projects, ROOT, toolScript } from "./workspace.mjs";
  * @property {readonly string[]} [unlessTestsFail] problems that the failed tests of these reports explain; without any they stand, such as an unhandled rejection
  */
 
+/** The name of the report that a project's tests leave, as its target declares it. @param {import("./workspace.mjs").Project} project */
+function suiteOf({ folder, manifest }) {
+  const report = /** @type {string[]} */ (manifest.nx.targets.test.outputs ?? []).find((output) => output.endsWith(".json"));
+  if (report === undefined) throw new Error(`${folder}: its test target declares no report among its outputs`);
+  return report.slice(report.lastIndexOf("/") + 1, -".json".length);
+}
+
 /** The checks of this repository, in order. @param {{ fast: boolean }} options @returns {readonly { name: string, work: () => Promise<Outcome> }[]} */
 export function steps({ fast }) {
   const quick = [
@@ -77,7 +84,12 @@ async function runTests({ fast }) {
     .filter(({ folder, manifest }) => manifest.nx?.targets?.test === undefined && existsSync(join(ROOT, folder, "src")))
     .map(({ folder }) => `${folder} has no test target`);
   const { problems: failures } = await nx(["run-many", "-t", "test", ...(fast ? [`--exclude=tag:${SLOW}`] : [])]);
-  const suites = tested.map(({ folder }) => folder.replace(/^.*\//, ""));
+  const suites = tested.map(suiteOf);
+  problems.push(
+    ...tested
+      .filter((project, index) => suites.indexOf(suiteOf(project)) !== index)
+      .map(({ folder }) => `${folder} writes the report of another project`),
+  );
   const isComplete = suites.every((suite) => existsSync(join(ROOT, ".artifacts", "test", `${suite}.json`)));
   return isComplete ? { problems, suites, unlessTestsFail: failures } : { problems: [...problems, ...failures], suites };
 }
