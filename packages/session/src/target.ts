@@ -10,9 +10,14 @@ export type Target = TipAt;
 
 /**
  * What an id means: a checkpoint its head, an entry of the path itself, a side entry the head of then, a caller's message id
- * the last message with it. Throws `ENTRY_NOT_FOUND`; `ENTRY_CORRUPT` if a checkpoint's hash does not agree.
+ * the last message with it. Throws `INVALID_INPUT` for what is no text; `ENTRY_NOT_FOUND`; `ENTRY_CORRUPT` if a checkpoint's hash does not agree.
  */
 export async function resolveTarget(log: SessionLog, head: Head, id: string): Promise<Target> {
+  if (typeof id !== "string")
+    throw new AixgoError(
+      "INVALID_INPUT",
+      `a place in session ${log.ref.id} is named by a text, such as checkpoint.id or message.id, not by ${id === null ? "null" : typeof id}`,
+    );
   const entry = await findEntry(log, head, id);
   if (entry === undefined)
     throw new AixgoError("ENTRY_NOT_FOUND", `session ${log.ref.id} has no checkpoint, entry or message ${JSON.stringify(id.slice(0, 80))}`);
@@ -34,7 +39,7 @@ export async function resolveTarget(log: SessionLog, head: Head, id: string): Pr
 }
 
 async function findEntry(log: SessionLog, head: Head, id: string): Promise<Entry | undefined> {
-  if (typeof id !== "string" || id === "" || id.length > 512) return undefined;
+  if (id === "" || id.length > 512) return undefined;
   const seq = head.damage === undefined ? await log.backend.find(log.ref, { entryId: id }) : undefined;
   if (seq !== undefined) return log.one(seq);
   let found: Entry | undefined;

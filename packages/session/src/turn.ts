@@ -26,6 +26,7 @@ import type { Session } from "./session.ts";
 import type { PathMessage } from "./tree.ts";
 import { lastWords, opOf } from "./suspension.ts";
 import type { TurnData, TurnStatus } from "./turn-data.ts";
+import { markOf, requestOp } from "./turn-log.ts";
 import { type Batch, now, type Written } from "./writer.ts";
 
 /** Reasons that travel through a lease's `cancelRequested`. */
@@ -193,6 +194,7 @@ export class Turn implements OpenTurn {
       throw new AixgoError("INVALID_INPUT", `turn ${this.id} of session ${open.ref.id} has asked for nothing to wait for`);
     this.#ended = "ending";
     try {
+      await this.#assertNewQuestions(requests);
       const words = lastWords(
         (await this.#steps()).map(({ message }) => message),
         this.id,
@@ -210,6 +212,25 @@ export class Turn implements OpenTurn {
       this.#ended = "no";
       await this.fail(error);
       throw error;
+    }
+  }
+
+  /**
+   * A request id is one question for ever: an answer to an earlier one that arrives again must not answer this one. The turn itself
+   * may ask anew, where a restore left it behind.
+   */
+  async #assertNewQuestions(requests: readonly SuspendRequest[]): Promise<void> {
+    const { open, key, turnSeq } = this.#start;
+    const { log } = open;
+    for (const { requestId } of requests) {
+      const seq = await log.backend.find(log.ref, { op: requestOp(requestId) });
+      if (seq === undefined) continue;
+      const earlier = markOf(await log.one(seq));
+      if (earlier.turnSeq === turnSeq || (key !== undefined && earlier.data.key === key)) continue;
+      throw new AixgoError(
+        "INVALID_INPUT",
+        `turn ${this.id} of session ${log.ref.id} asks under the request id ${JSON.stringify(requestId)}, which was answered in another turn. Make the id of the turn's own, such as context.session.turnId and a name`,
+      );
     }
   }
 

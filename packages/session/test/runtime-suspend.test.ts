@@ -225,4 +225,36 @@ describe("resume", () => {
     await expect(first.reply).rejects.toThrow(withCode("CANCELLED"));
     await expect(runtime.resume(session.id, "r", "yes")).rejects.toThrow(withCode("TURN_ENDED"));
   });
+
+  it("never takes an answer to one turn's question for another's: an id answered in one turn is refused in the next", async () => {
+    const { runtime, session } = await place({
+      a: async (input, context) => {
+        const requestId = textOf(input) === "careful" ? `${context.session?.turnId}/pay` : "pay";
+        return `${textOf(input)}: ${JSON.stringify(await context.suspend({ requestId, reason: "may I?" }))}`;
+      },
+    });
+    await runtime.callWithSession("a", "first", session.id);
+    expect((await runtime.resume(session.id, "pay", "yes")).text).toBe('first: "yes"');
+
+    const second = runtime.callWithSession("a", "second", session.id, { turnKey: "k" });
+    await expect(second).rejects.toThrow(/"pay", which was answered in another turn. Make the id of the turn's own/);
+    await expect(second).rejects.toThrow(withCode("INVALID_INPUT"));
+    expect(await session.requests()).toEqual([]);
+    expect(await runtime.resume(session.id, "pay", "yes")).toMatchObject({ text: 'first: "yes"', turn: { replayed: true } });
+
+    const careful = await runtime.callWithSession("a", "careful", session.id);
+    const asked = careful.turn?.status === "suspended" ? careful.turn.requests.map(({ requestId }) => requestId) : [];
+    expect(asked).toEqual([`${careful.turn?.id}/pay`]);
+    expect((await runtime.resume(session.id, asked[0] as string, "no")).text).toBe('careful: "no"');
+  });
+
+  it("asks again under the same id in a turn that a restore left behind and its key begins anew", async () => {
+    const { runtime, session } = await place({ a: async (_, context) => JSON.stringify(await context.suspend(question)) });
+    const before = await session.checkpoint();
+    await runtime.callWithSession("a", "q", session.id, { turnKey: "k" });
+    expect((await runtime.resume(session.id, "r", 1)).text).toBe("1");
+    await session.restore(before.id);
+    const again = await runtime.callWithSession("a", "q", session.id, { turnKey: "k" });
+    expect(again.turn?.status).toBe("completed");
+  });
 });

@@ -263,6 +263,10 @@ describe("checkpoint and restore", () => {
     expect(await s.messages()).toHaveLength(1);
     await expect(s.restore("unknown")).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
     await expect(s.restore("")).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+    await expect(s.restore({ id: "first" } as never)).rejects.toThrow(
+      /named by a text, such as checkpoint.id or message.id, not by object/,
+    );
+    await expect(s.restore(undefined as never)).rejects.toThrow(withCode("INVALID_INPUT"));
   });
 
   it("does not flatten branches: each head has its own path", async () => {
