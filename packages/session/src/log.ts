@@ -43,6 +43,14 @@ export class SessionLog {
     return this.#head;
   }
 
+  /** The same, if no turn ran or waited there, and the next line can be built on it without reading. */
+  get headAtRest(): Head | undefined {
+    const head = this.#head;
+    if (head === undefined || head.lease !== undefined || head.damage !== undefined) return undefined;
+    const tip = this.knownTip(head);
+    return tip === undefined || tip.waitsFor !== undefined ? undefined : head;
+  }
+
   /** Asks the store. Throws `SESSION_NOT_FOUND`, `SESSION_DELETED`, `INCARNATION_CHANGED`. */
   async refresh(): Promise<Head> {
     const head = await this.backend.head(this.ref.id);

@@ -58,6 +58,9 @@ const EVEN_DAMAGED: HeadOptions = { evenDamaged: true };
 /** How long `close` waits for turns that it told to stop. */
 const CLOSE_GRACE_MS = 2000;
 
+/** What a turn meets that begins on a head of a session that is no more, or is another one now. */
+const OF_ANOTHER_LIFE: ReadonlySet<string> = new Set(["SESSION_NOT_FOUND", "SESSION_DELETED", "INCARNATION_CHANGED", "AGENT_MISMATCH"]);
+
 /** What all views of one manager have in common. */
 class Shared {
   readonly options: ManagerOptions;
@@ -204,11 +207,34 @@ class Manager implements SessionManager {
   }
 
   async openTurn(sessionId: string, request: OpenTurnRequest): Promise<OpenTurn> {
-    const head = await this.#seen(sessionId, request.options.principal);
+    const resting = request.resume === undefined ? this.#resting(sessionId) : undefined;
+    if (resting !== undefined) {
+      try {
+        return await this.#openTurn(resting, request);
+      } catch (error) {
+        // The session that was known may have been deleted or written anew meanwhile.
+        if (!isAixgoError(error) || !OF_ANOTHER_LIFE.has(error.code)) throw error;
+      }
+    }
+    return this.#openTurn(await this.#shared.head(sessionId), request);
+  }
+
+  /**
+   * The head of a session that was at rest when this process wrote to it last. A turn may begin on it without asking the store: its
+   * first append lands only if the session is still there, and still so.
+   */
+  #resting(id: string): Head | undefined {
+    this.#shared.assertOpen();
+    this.#shared.cache.touched();
+    return this.#shared.cache.get(id)?.log.headAtRest;
+  }
+
+  async #openTurn(head: Head, request: OpenTurnRequest): Promise<OpenTurn> {
+    this.#assertVisible(head, request.options.principal);
     if (head.info.agentName !== request.agent) {
       throw new AixgoError(
         "AGENT_MISMATCH",
-        `session ${sessionId} belongs to agent ${JSON.stringify(head.info.agentName)}, not to ${JSON.stringify(request.agent)}`,
+        `session ${head.id} belongs to agent ${JSON.stringify(head.info.agentName)}, not to ${JSON.stringify(request.agent)}`,
       );
     }
     const open = this.#shared.cache.open(head);
@@ -256,17 +282,20 @@ class Manager implements SessionManager {
 
   /** The head of a session that this principal may see. */
   async #visible(id: string, options?: HeadOptions): Promise<Head> {
-    const principal = this.#principal;
     const head = await this.#shared.head(id, options);
-    if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(id);
+    this.#assertVisible(head);
     return head;
   }
 
   /** The same for a principal that a call names. */
   async #seen(id: string, principal: Principal | undefined): Promise<Head> {
-    const head = await this.#visible(id);
-    if (principal !== undefined && !belongsTo(head.info, principal)) throw notFound(id);
+    const head = await this.#shared.head(id);
+    this.#assertVisible(head, principal);
     return head;
+  }
+
+  #assertVisible({ id, info }: Head, named?: Principal): void {
+    for (const principal of [this.#principal, named]) if (principal !== undefined && !belongsTo(info, principal)) throw notFound(id);
   }
 
   async #create(agentName: string, options: CreateOptions, fork?: Fork): Promise<Session> {

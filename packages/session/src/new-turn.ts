@@ -6,6 +6,7 @@ import { isOnPath } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import { closeSuspended, suspended, suspendedReply, suspensionAt } from "./suspension.ts";
+import type { TurnKey } from "./turn-data.ts";
 import { replyOf, type TurnMark, turnOp, turnWithOp } from "./turn-log.ts";
 import type { Wanted } from "./wanted-turn.ts";
 import { isLive } from "./writer.ts";
@@ -19,9 +20,9 @@ export function newTurn(
   input: EncodedMessage,
   { turnKey, ifSuspended = "reject" }: TurnOptions,
 ): Wanted {
-  const key = turnKey ?? input.id;
-  const op = key === undefined ? undefined : turnOp(key);
-  const digest = input.digest();
+  const name = turnKey ?? input.id;
+  const op = name === undefined ? undefined : turnOp(name);
+  const key: TurnKey | undefined = name === undefined ? undefined : { key: name, inputDigest: input.digest() };
   /** What was found of its key, and for which head: an append on that head lands only if nothing has come since. */
   let found: { readonly on: string; readonly mark: TurnMark | undefined } | undefined;
 
@@ -37,10 +38,10 @@ export function newTurn(
       found = undefined;
       const mark = await markAt(head, op);
       if (mark === undefined) return undefined;
-      if (mark.data.inputDigest !== digest) {
+      if (mark.data.inputDigest !== key?.inputDigest) {
         throw new AixgoError(
           "TURN_KEY_REUSED",
-          `turn key ${JSON.stringify(key)} of session ${ref.id} stands for another input. Use a new key for a new question`,
+          `turn key ${JSON.stringify(name)} of session ${ref.id} stands for another input. Use a new key for a new question`,
         );
       }
       const { attempt, status, phase } = mark.data;
@@ -66,7 +67,6 @@ export function newTurn(
         start: {
           key,
           op,
-          digest,
           input,
           ...(continued === undefined ? undefined : { continued }),
           ...(suspension === undefined

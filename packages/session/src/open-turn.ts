@@ -18,7 +18,8 @@ import { busy, changedByOthers, isLive, Moved } from "./writer.ts";
 const POLL_MS = { first: 10, most: 250 };
 
 /**
- * Opens or continues a turn of a session that has been checked to exist and to be the caller's; `seen` is its head of just now.
+ * Opens or continues a turn of a session that has been checked to exist and to be the caller's; `seen` is its head of just now,
+ * or one at rest: what has come since makes the first append look again.
  *
  * Nothing is written unless the turn can start: then the end of a dead predecessor, the start and the input leave as one
  * batch, which takes the lease.
@@ -49,6 +50,7 @@ async function enterTurn(
   const { ifBusy = "queue", signal, queueTimeoutMs = options.queueTimeoutMs } = request.options;
   const wanted = wantedBy(open, session, request, options);
   const { id } = open.ref;
+  open.log.adopt(seen);
   if (
     runningTurns().some((turn) => turn.sessionId === id) ||
     (request.within?.includes(id) === true && (open.running !== undefined || isLive(await open.log.refresh())))
@@ -59,7 +61,6 @@ async function enterTurn(
     );
   }
   throwIfCancelled(signal, id);
-  open.log.adopt(seen);
   const began = performance.now();
   const deadline = began + queueTimeoutMs;
   let head: Head | undefined = seen;

@@ -5,6 +5,7 @@ import { isOnPath } from "./messages.ts";
 import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import { decideDraft, named, opOf, type Suspension, suspendedReply, suspensionAt } from "./suspension.ts";
+import { keyOf, type TurnKey } from "./turn-data.ts";
 import { markOf, replyOf, requestOp, type TurnMark, turnWithOp } from "./turn-log.ts";
 import type { Wanted } from "./wanted-turn.ts";
 import { isLive, Moved } from "./writer.ts";
@@ -90,8 +91,8 @@ export function resumedTurn(
   };
 }
 
-function startOf({ data }: TurnMark, turnId: string): { key: string | undefined; op: string; digest: string } {
-  return { key: data.key, op: opOf(data.key, turnId), digest: data.inputDigest };
+function startOf({ data }: TurnMark, turnId: string): { key: TurnKey | undefined; op: string } {
+  return { key: keyOf(data), op: opOf(data.key, turnId) };
 }
 
 function unknown(id: string, requestId: string, suspension: Suspension | undefined): AixgoError {

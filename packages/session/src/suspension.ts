@@ -5,7 +5,7 @@ import { openCalls } from "./history.ts";
 import type { Draft } from "./line.ts";
 import type { SessionLog } from "./log.ts";
 import { readSteps, readStored } from "./messages.ts";
-import type { TurnData } from "./turn-data.ts";
+import { keyOf, type TurnData } from "./turn-data.ts";
 import { markOf, turnIdOp, type TurnMark, turnOp } from "./turn-log.ts";
 
 /** A turn that waits at the head of its session. */
@@ -19,6 +19,8 @@ const MAX_NAMED = 8;
 
 /** The turn that waits at this head, if one does. To be asked when no lease is live. */
 export async function suspensionAt(log: SessionLog, head: Head): Promise<Suspension | undefined> {
+  const tip = log.knownTip(head);
+  if (tip !== undefined && tip.waitsFor === undefined) return undefined;
   const waiting = await log.waitingAt(head);
   if (waiting === undefined) return undefined;
   const mark = markOf(waiting.entry);
@@ -88,8 +90,7 @@ export async function closeSuspended(
   });
   const end: TurnData = {
     phase: "end",
-    ...(data.key === undefined ? undefined : { key: data.key }),
-    inputDigest: data.inputDigest,
+    ...keyOf(data),
     attempt: data.attempt,
     status: "cancelled",
     error: redactError(new AixgoError("CANCELLED", `turn ${turnId} was cancelled while it was suspended: ${how.reason}`)),
@@ -110,8 +111,7 @@ export function decideDraft(
   const requests = suspension.requests.filter(({ requestId }) => requestId !== answer.requestId);
   const decided: TurnData = {
     phase: "decide",
-    ...(data.key === undefined ? undefined : { key: data.key }),
-    inputDigest: data.inputDigest,
+    ...keyOf(data),
     attempt: data.attempt,
     requestId: answer.requestId,
     decision: answer.decision,

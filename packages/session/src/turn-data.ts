@@ -1,12 +1,16 @@
 import type { Json, SuspendRequest, Usage } from "@aixgo/core";
 
-/** Data of a `turn` entry. */
-export interface TurnData {
-  /** `decide`: somebody answered a request of a suspended turn. */
-  readonly phase: "start" | "end" | "suspend" | "decide";
-  readonly key?: string;
+/** How whoever began a turn finds it again. */
+export interface TurnKey {
+  readonly key: string;
   /** Of role, parts and metadata of the input: the same key with another input is refused. */
   readonly inputDigest: string;
+}
+
+/** Data of a `turn` entry. */
+export interface TurnData extends Partial<TurnKey> {
+  /** `decide`: somebody answered a request of a suspended turn. */
+  readonly phase: "start" | "end" | "suspend" | "decide";
   readonly attempt: number;
   /** Of an end. */
   readonly status?: TurnStatus;
@@ -23,6 +27,11 @@ export interface TurnData {
 }
 
 export type TurnStatus = "completed" | "failed" | "interrupted" | "cancelled";
+
+/** The key of a turn that has one, for its next entry. */
+export function keyOf({ key, inputDigest }: Partial<TurnKey>): TurnKey | undefined {
+  return key === undefined || inputDigest === undefined ? undefined : { key, inputDigest };
+}
 
 /** What the turn waits for behind this entry, if it does. */
 export function requestsAt(entry: { readonly type: string; readonly data: Json }): readonly SuspendRequest[] | undefined {

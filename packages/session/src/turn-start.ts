@@ -8,15 +8,14 @@ import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import { decisionsOf } from "./suspension.ts";
 import { Turn } from "./turn.ts";
-import type { TurnData } from "./turn-data.ts";
+import { keyOf, type TurnData, type TurnKey } from "./turn-data.ts";
 import { lastTurn, type TurnMark } from "./turn-log.ts";
 import { isLive, Moved } from "./writer.ts";
 
 /** An attempt that is about to begin. */
 export interface Start {
-  readonly key: string | undefined;
+  readonly key: TurnKey | undefined;
   readonly op: string | undefined;
-  readonly digest: string;
   /** The turn that goes on; its input is in the log. */
   readonly continued?: TurnMark;
   /** The input of a turn that begins. */
@@ -51,8 +50,8 @@ export async function startTurn(open: OpenSession, session: Session, head: Head,
   const startId = newEntryId();
   const inputId = newEntryId();
   const mark = { turn: turnSeq, fence: lease.fence };
-  const { key, op, digest } = start;
-  const data: TurnData = { phase: "start", ...(key === undefined ? undefined : { key }), inputDigest: digest, attempt };
+  const { key, op } = start;
+  const data: TurnData = { phase: "start", ...key, attempt };
   drafts.push({ id: startId, type: "turn", data: JSON.stringify(data), ...mark, ...(op === undefined ? undefined : { op }) });
   if (continued === undefined && input !== undefined) drafts.push({ id: inputId, type: "message", data: input.json, ...mark });
 
@@ -73,7 +72,6 @@ export async function startTurn(open: OpenSession, session: Session, head: Head,
     resumed: start.decided !== undefined,
     key,
     op,
-    inputDigest: digest,
     input: shown(inputId, written.timestamp),
     headSeq: written.tip.headSeq,
     decisions,
@@ -108,8 +106,7 @@ async function shownInput(
 
 /** The end that a turn's process did not live to write. */
 function endOfDead(dead: TurnMark, fence: number): Draft {
-  const { key, inputDigest, attempt } = dead.data;
-  const data: TurnData = { phase: "end", ...(key === undefined ? undefined : { key }), inputDigest, attempt, status: "interrupted" };
+  const data: TurnData = { phase: "end", ...keyOf(dead.data), attempt: dead.data.attempt, status: "interrupted" };
   const { op } = dead.entry;
   return {
     id: newEntryId(),

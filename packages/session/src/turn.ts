@@ -25,7 +25,7 @@ import type { OpenSession } from "./open-session.ts";
 import type { Session } from "./session.ts";
 import type { PathMessage } from "./tree.ts";
 import { lastWords, opOf } from "./suspension.ts";
-import type { TurnData, TurnStatus } from "./turn-data.ts";
+import type { TurnData, TurnKey, TurnStatus } from "./turn-data.ts";
 import { markOf, requestOp } from "./turn-log.ts";
 import { type Batch, now, type Written } from "./writer.ts";
 
@@ -46,9 +46,8 @@ export interface TurnStart {
   readonly turnSeq: number;
   readonly attempt: number;
   readonly resumed: boolean;
-  readonly key: string | undefined;
+  readonly key: TurnKey | undefined;
   readonly op: string | undefined;
-  readonly inputDigest: string;
   readonly input: Message;
   readonly headSeq: number;
   /** Answers that the turn was given, by request. */
@@ -200,7 +199,7 @@ export class Turn implements OpenTurn {
         this.id,
         now(),
       );
-      const suspend = this.#draft("turn", this.#turnData("suspend", { requests }), opOf(key, this.id));
+      const suspend = this.#draft("turn", this.#turnData("suspend", { requests }), opOf(key?.key, this.id));
       const waitsFor = requests.map(({ requestId }) => requestId);
       const written = await this.#write({ drafts: [{ ...suspend, waitsFor }], release: true });
       this.#finish();
@@ -226,7 +225,7 @@ export class Turn implements OpenTurn {
       const seq = await log.backend.find(log.ref, { op: requestOp(requestId) });
       if (seq === undefined) continue;
       const earlier = markOf(await log.one(seq));
-      if (earlier.turnSeq === turnSeq || (key !== undefined && earlier.data.key === key)) continue;
+      if (earlier.turnSeq === turnSeq || (key !== undefined && earlier.data.key === key.key)) continue;
       throw new AixgoError(
         "INVALID_INPUT",
         `turn ${this.id} of session ${log.ref.id} asks under the request id ${JSON.stringify(requestId)}, which was answered in another turn. Make the id of the turn's own, such as context.session.turnId and a name`,
@@ -319,14 +318,7 @@ export class Turn implements OpenTurn {
   }
 
   #turnData(phase: TurnData["phase"], rest: Partial<TurnData>): string {
-    const { key, inputDigest } = this.#start;
-    return JSON.stringify({
-      phase,
-      ...(key === undefined ? undefined : { key }),
-      inputDigest,
-      attempt: this.attempt,
-      ...rest,
-    } satisfies TurnData);
+    return JSON.stringify({ phase, ...this.#start.key, attempt: this.attempt, ...rest } satisfies TurnData);
   }
 
   async #write(batch: Pick<Batch, "drafts" | "release">): Promise<Written> {

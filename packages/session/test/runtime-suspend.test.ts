@@ -243,7 +243,7 @@ describe("resume", () => {
     expect(await runtime.resume(session.id, "pay", "yes")).toMatchObject({ text: 'first: "yes"', turn: { replayed: true } });
 
     const careful = await runtime.callWithSession("a", "careful", session.id);
-    const asked = careful.turn?.status === "suspended" ? careful.turn.requests.map(({ requestId }) => requestId) : [];
+    const asked = careful.turn?.status === "suspended" ? (careful.turn.requests ?? []).map(({ requestId }) => requestId) : [];
     expect(asked).toEqual([`${careful.turn?.id}/pay`]);
     expect((await runtime.resume(session.id, asked[0] as string, "no")).text).toBe('careful: "no"');
   });

@@ -52,3 +52,19 @@ export async function start(
   const s = await a.create("x", { userId: "ada" });
   return { a, b, backend, s, t: await b.get(s.id), id: s.id };
 }
+
+/** A backend that notes the name of each operation that it is asked for. */
+export function recorded(store: SessionBackend): { readonly backend: SessionBackend; readonly calls: string[] } {
+  const calls: string[] = [];
+  const backend = new Proxy(store, {
+    get: (target, name, receiver) => {
+      const member = Reflect.get(target, name, receiver) as unknown;
+      if (typeof member !== "function") return member;
+      return (...parameters: unknown[]) => {
+        calls.push(String(name));
+        return (member as (...all: unknown[]) => unknown).apply(target, parameters);
+      };
+    },
+  });
+  return { backend, calls };
+}
