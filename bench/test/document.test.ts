@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { documentOf } from "../src/document/document.ts";
+import { gapOf } from "../src/document/gaps.ts";
 import { promise, row } from "../src/finding.ts";
 import { counted } from "../src/measure.ts";
 import { readResults, type Results, type Run } from "../src/results.ts";
@@ -64,6 +65,8 @@ describe("docs/benchmarks.md and its charts", () => {
   it("hold both commands' last full run", () => {
     const { floors, peers } = readResults();
     expect(floors?.findings.length).toBeGreaterThan(50);
+    const missed = (floors?.findings ?? []).filter((each) => each.kind === "row" && each.met === false);
+    expect(missed.filter(({ id }) => gapOf(id) === undefined)).toEqual([]);
     expect(peers?.contests.length).toBeGreaterThan(15);
   });
 });
@@ -74,6 +77,7 @@ describe("the document", () => {
     expect(text).toContain("1 of 2 targets are met; missed are `bad`.");
     expect(text).toMatch(/a slow one.*2000 µs \| 2000 \| 1000 \| 2\.00 \| ≤ 1 \| \*\*missed\*\*/);
     expect(text).toMatch(/a good one.*1\.20 \| ≤ 1\.3 \| met/);
+    expect(text).toContain("- `bad`: not explained yet.");
     expect(text).toMatch(/one without a target.*5\.00 \| {2}\| {2}\|/);
   });
 

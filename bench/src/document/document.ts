@@ -1,6 +1,6 @@
 import type { Results, Run } from "../results.ts";
 import { appendCurves, growthChart, marginChart, readBars } from "./charts.ts";
-import { curveTable, groupTables } from "./floor-tables.ts";
+import { curveTable, gapList, groupTables } from "./floor-tables.ts";
 import { contestTables, missingList } from "./peer-tables.ts";
 import { svgOf } from "./svg.ts";
 
@@ -26,6 +26,7 @@ export async function documentOf({ floors, peers }: Results): Promise<ReadonlyMa
     text.push(
       `${asked.length - missed.length} of ${asked.length} targets are met${missed.length === 0 ? "." : `; missed are ${missed.map(({ id }) => `\`${id}\``).join(", ")}.`}`,
     );
+    text.push(...gapList(missed));
     await chart("targets", "Each row's cost as a share of what its target allows", marginChart(rows));
     text.push(...groupTables(rows));
     const curves = findings.filter((each) => each.kind === "curve");

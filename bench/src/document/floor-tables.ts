@@ -1,4 +1,5 @@
 import type { Curve, Grouped, Row } from "../finding.ts";
+import { gapOf } from "./gaps.ts";
 import { number } from "../table.ts";
 import { markdown } from "./markdown.ts";
 
@@ -36,6 +37,16 @@ export function groupTables(rows: readonly Grouped<Row>[]): readonly string[] {
       ]),
     ),
   ]);
+}
+
+/** What is known of the rows that miss their target; rows with the same reason together. */
+export function gapList(missed: readonly Grouped<Row>[]): readonly string[] {
+  const rows = new Map<string, string[]>();
+  for (const { id } of missed) {
+    const reason = gapOf(id) ?? "not explained yet.";
+    rows.set(reason, [...(rows.get(reason) ?? []), `\`${id}\``]);
+  }
+  return rows.size === 0 ? [] : [[...rows].map(([reason, ids]) => `- ${ids.join(", ")}: ${reason}`).join("\n")];
 }
 
 export function curveTable({ what, over, unit, points }: Curve): string {

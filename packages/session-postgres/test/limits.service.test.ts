@@ -76,7 +76,7 @@ describe("connections", () => {
   });
 
   it("a session whose row another transaction holds is busy for sure, and holds up no other", async () => {
-    const quick = createPostgresBackend({ connectionString, schema, commandTimeoutMs: 500 });
+    const quick = createPostgresBackend({ connectionString, schema, commandTimeoutMs: 2_000 });
     const [held, ...others] = await Promise.all(Array.from({ length: 20 }, () => startSession(quick)));
     if (held === undefined) throw new Error("no session");
     const holder = new pg.Client({ connectionString });

@@ -6,6 +6,7 @@ import { createBlobs } from "./blobs.ts";
 import { createCatalog } from "./catalog.ts";
 import { createConnection } from "./connection.ts";
 import { create } from "./creation.ts";
+import { createFairAppends } from "./fair-appends.ts";
 import { createHeads } from "./heads.ts";
 import { createKeyRecords } from "./key-records.ts";
 import { createKeys } from "./keys.ts";
@@ -38,6 +39,7 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
   const heads = createHeads(store);
   const catalog = createCatalog(store);
   const records = createKeyRecords(store);
+  const fairly = createFairAppends();
   const watching = createWatching(store, connection, check, heads);
 
   /** The same checks for every method that names a session; what cannot be an id names none. */
@@ -73,7 +75,10 @@ export function createRedisBackend(options: RedisBackendOptions): SessionBackend
 
     head: (id) => within("head of", id, async (operation) => (await heads.load(operation, id)).head),
 
-    append: (ref, request) => within("append to", ref.id, (operation) => append(store, heads, catalog, records, operation, ref, request)),
+    append: (ref, request) =>
+      within("append to", ref.id, (operation) =>
+        fairly.append(ref.id, request, () => append(store, heads, catalog, records, operation, ref, request)),
+      ),
 
     async *read(ref, range = {}) {
       known(`read of session ${shown(ref.id)}`, ref.id);

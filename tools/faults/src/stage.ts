@@ -1,4 +1,5 @@
-import { appendFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isAixgoError } from "@aixgo/core";
@@ -52,7 +53,8 @@ export async function setStage(operation: Operation): Promise<Stage> {
   const copy = (): StoreName => {
     const store = join(folder, `copy-${copies++}`);
     if (operation.fromNothing === true) mkdirSync(store, { mode: 0o700 });
-    else cpSync(template, store, { recursive: true });
+    // Node's own copy gives folders other modes from version 24 on.
+    else execFileSync("cp", ["-a", template, store]);
     return { kind: "file", store };
   };
   const before = operation.fromNothing === true ? NOTHING : await viewIn(copy(), known);
