@@ -38,11 +38,13 @@ describe.skipIf(!isLinux)(
       expect(appendAtMany).toBeLessThan(appendAtFew + 1 * KIB);
       expect(appendAtFew).toBeGreaterThan(100);
       expect(mostDescriptors - before.descriptors).toBeLessThanOrEqual(OPEN_FILES / 4);
-      expect(many.descriptors).toBe(few.descriptors);
+      // Node may close one of its own meanwhile.
+      expect(many.descriptors).toBeLessThanOrEqual(few.descriptors);
       expect(many.timers).toBe(before.timers);
       // Less than with a tenth of the sessions: none is held any more.
       expect(closed.heapBytes).toBeLessThan(few.heapBytes);
-      expect(closed).toMatchObject({ descriptors: before.descriptors, timers: before.timers });
+      expect(closed.timers).toBe(before.timers);
+      expect(closed.descriptors).toBeLessThanOrEqual(before.descriptors);
     });
 
     it("a session of 10 MiB, 100 in long runs, is read as a stream within a few MiB, and makes no append dearer", async () => {

@@ -7,7 +7,7 @@ import { continueLog, message, namesSync } from "./log-builder.ts";
 const PATIENCE_MS = 60_000;
 const PAUSE_MS = 10;
 /** What may succeed when it is tried again as it is. */
-const PASSING = ["BACKEND_UNAVAILABLE", "STORE_BUSY", "OUTCOME_UNKNOWN"];
+export const PASSING: ReadonlySet<string> = new Set(["BACKEND_UNAVAILABLE", "STORE_BUSY", "OUTCOME_UNKNOWN"]);
 
 /** Tries again what may succeed later, and tells of each failure. Bounded. */
 export async function patiently<T>(what: string, operation: () => Promise<T>, onFailure?: (code: string) => void): Promise<T> {
@@ -16,7 +16,7 @@ export async function patiently<T>(what: string, operation: () => Promise<T>, on
     try {
       return await operation();
     } catch (error) {
-      if (!isAixgoError(error) || !PASSING.includes(error.code)) throw error;
+      if (!isAixgoError(error) || !PASSING.has(error.code)) throw error;
       if (performance.now() > end) assert.fail(`${what}: it did not succeed within ${PATIENCE_MS} ms, at last: ${String(error)}`);
       onFailure?.(error.code);
       await pause(PAUSE_MS);
