@@ -5,7 +5,7 @@ import type { Frame } from "./frame.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import type { Invocation, NestedCaller, ShownEvent } from "./invocation.ts";
 import type { Limiter } from "./limiter.ts";
-import type { MessageDraft, MessageInput } from "./message.ts";
+import type { MessageDraft, MessageInput, ToolCallPart } from "./message.ts";
 import type { CallKind, Observer } from "./observer.ts";
 import type { Registration } from "./registration.ts";
 import type { OpenTurnRequest, SessionHost } from "./session-host.ts";
@@ -43,6 +43,8 @@ export interface CallRequest {
   /** An answer to a suspended turn, instead of an input. */
   readonly resume?: NonNullable<OpenTurnRequest["resume"]>;
   readonly show?: (event: ShownEvent, cursor?: string) => void;
+  /** Told once, before the agent runs, what calls an earlier attempt of the turn has left open. */
+  readonly left?: (calls: readonly ToolCallPart[]) => void;
   readonly parent?: Invocation;
 }
 

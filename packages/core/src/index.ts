@@ -34,8 +34,8 @@ export type {
 } from "./agent.ts";
 export type { TurnAttachOptions } from "./call-options.ts";
 export type { AttachedTurn, FollowedMessage, OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
-export { toSuspendRequest } from "./suspension.ts";
-export type { SuspendRequest } from "./suspension.ts";
+export { toolApprovalOf, toSuspendRequest } from "./suspension.ts";
+export type { SuspendRequest, ToolApproval } from "./suspension.ts";
 export { formatTurnCursor, parseTurnCursor } from "./turn-cursor.ts";
 export type { TurnPlace } from "./turn-cursor.ts";
 export {

@@ -1,6 +1,7 @@
 import type { AgentEvent, Reply } from "./agent.ts";
 import { quiet } from "./failure.ts";
 import type { ShownEvent } from "./invocation.ts";
+import type { ToolCallPart } from "./message.ts";
 import { type ResponseOptions, streamResponse } from "./stream-response.ts";
 
 /**
@@ -42,12 +43,13 @@ interface Reader {
  * `leavingCancels` is set.
  */
 export function createReplyStream(options: {
-  readonly body: (show: (event: ShownEvent, cursor?: string) => void) => Promise<Reply>;
+  readonly body: (show: (event: ShownEvent, cursor?: string) => void, left: (calls: readonly ToolCallPart[]) => void) => Promise<Reply>;
   readonly cancel: (reason: string) => void;
   readonly leavingCancels: boolean;
 }): ReplyStream {
   const readers = new Set<Reader>();
   const kept = createBuffer();
+  let openCalls: readonly ToolCallPart[] = [];
   let count = 0;
   let lastMessageId: string | undefined;
   let ended: Ended | undefined;
@@ -69,7 +71,7 @@ export function createReplyStream(options: {
 
   const run = async (): Promise<Reply> => {
     try {
-      const reply = await options.body(show);
+      const reply = await options.body(show, (calls) => void (openCalls = calls));
       // The answer is the last message shown, once. A call with a session has shown it, with its place.
       if (reply.turn === undefined && reply.message.id !== lastMessageId) show({ type: "message", message: reply.message });
       end({});
@@ -139,7 +141,7 @@ export function createReplyStream(options: {
   const events = { reply, [Symbol.asyncIterator]: iterate };
   return {
     ...events,
-    toResponse: (response) => streamResponse(events, response),
+    toResponse: (response) => streamResponse({ ...events, openCalls: () => openCalls }, response),
     async cancel(reason = "cancelled by its caller") {
       if (ended === undefined) options.cancel(reason);
       await reply.catch(() => {});

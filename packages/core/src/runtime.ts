@@ -175,7 +175,7 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
   const stream = (request: Omit<CallRequest, "cancellation" | "show">): ReplyStream => {
     const cancellation = new Cancellation();
     return createReplyStream({
-      body: (show) => perform({ ...request, cancellation, show }),
+      body: (show, left) => perform({ ...request, cancellation, show, left }),
       cancel: (reason) =>
         cancellation.cancel(new AixgoError("CANCELLED", `the call of agent ${shownName(request.agent)} was cancelled: ${reason}`)),
       leavingCancels: request.sessionId === undefined,
@@ -193,7 +193,7 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
     sessionId: string,
     resume: { readonly requestId: string; readonly decision: Json },
     resumeOptions: ResumeOptions | undefined,
-    call: Pick<CallRequest, "cancellation" | "show">,
+    call: Pick<CallRequest, "cancellation" | "show" | "left">,
   ): Promise<Reply> => {
     const { principal } = checkResumeOptions(resumeOptions);
     const agent = await sessionsFor("resume").agentOf(sessionId, principal && { principal });
@@ -243,7 +243,7 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
     streamResume(sessionId, requestId, decision, resumeOptions) {
       const cancellation = new Cancellation();
       return createReplyStream({
-        body: (show) => answering("resume-stream", sessionId, { requestId, decision }, resumeOptions, { cancellation, show }),
+        body: (show, left) => answering("resume-stream", sessionId, { requestId, decision }, resumeOptions, { cancellation, show, left }),
         cancel: (reason) =>
           cancellation.cancel(new AixgoError("CANCELLED", `the answer to request ${shownName(requestId)} was cancelled: ${reason}`)),
         leavingCancels: false,

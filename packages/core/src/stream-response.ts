@@ -1,10 +1,11 @@
 import type { Reply } from "./agent.ts";
 import { AixgoError } from "./errors.ts";
+import type { ToolCallPart } from "./message.ts";
 import { expectMs } from "./options.ts";
 import { publicError } from "./public-error.ts";
 import { eventEncoder, HEARTBEAT } from "./server-sent-events.ts";
 import type { StreamEncoder, StreamEvent } from "./stream-encoder.ts";
-import { uiMessageEncoder } from "./ui-message-chunks.ts";
+import { uiMessageEncoder, type UiMessageOptions } from "./ui-message-chunks.ts";
 
 export interface ResponseOptions {
   /**
@@ -20,6 +21,13 @@ export interface ResponseOptions {
    * give the one under which the history shows the turn's steps. Only in `ui-message-stream`. @default one that the client makes
    */
   readonly messageId?: string;
+  /**
+   * The reader knows approvals, as those of the AI SDK 6 do: an open request that asks for a call is sent as `tool-approval-request`,
+   * a call that was denied as `tool-output-denied`. Readers of the AI SDK 5 fail at both. Without it a request is a part
+   * `data-request` (`{ requestId, reason, data? }`, under the request's id), as requests of every other kind are anyway, and a denied
+   * call has failed. Only in `ui-message-stream`. @default false
+   */
+  readonly approvals?: boolean;
   /** Time without an event after which a comment is sent, so that proxies keep the connection. @default 15000 */
   readonly heartbeatMs?: number;
 }
@@ -28,12 +36,12 @@ export const DEFAULT_HEARTBEAT_MS = 15_000;
 
 const FORMATS: {
   readonly [format: string]: {
-    readonly encoder: (messageId: string | undefined) => StreamEncoder;
+    readonly encoder: (options: UiMessageOptions) => StreamEncoder;
     readonly headers: Readonly<Record<string, string>>;
   };
 } = {
   "ui-message-stream": { encoder: uiMessageEncoder, headers: { "x-vercel-ai-ui-message-stream": "v1" } },
-  sse: { encoder: eventEncoder, headers: {} },
+  sse: { encoder: () => eventEncoder(), headers: {} },
 };
 const HEADERS = {
   "content-type": "text/event-stream; charset=utf-8",
@@ -44,6 +52,8 @@ const HEADERS = {
 /** What a response is made of: a `ReplyStream`, or the events of a turn followed from elsewhere. */
 export interface EventSource extends AsyncIterable<StreamEvent> {
   readonly reply: Promise<Reply>;
+  /** Calls of before these events that had no result then: readers may not have been shown them. Asked when it is needed. */
+  readonly openCalls?: () => readonly ToolCallPart[];
 }
 
 /**
@@ -53,7 +63,8 @@ export interface EventSource extends AsyncIterable<StreamEvent> {
  * @throws AixgoError `INVALID_OPTION`
  */
 export function streamResponse(source: EventSource, given?: ResponseOptions): Response {
-  const { encoder, headers, heartbeatMs } = checked(given);
+  const { encoderOf, headers, heartbeatMs } = checked(given);
+  const encoder = encoderOf(() => source.openCalls?.() ?? []);
   const events = source[Symbol.asyncIterator]();
   const utf8 = new TextEncoder();
   let left = false;
@@ -118,23 +129,26 @@ function orAfter<T>(ms: number, promise: Promise<T>): Promise<T | typeof BEAT> {
   });
 }
 
-const KNOWN: ReadonlySet<string> = new Set(["format", "headers", "heartbeatMs", "messageId"]);
+const KNOWN: ReadonlySet<string> = new Set(["approvals", "format", "headers", "heartbeatMs", "messageId"]);
 
 function checked(given: ResponseOptions | undefined): {
-  readonly encoder: StreamEncoder;
+  readonly encoderOf: (openCalls: () => readonly ToolCallPart[]) => StreamEncoder;
   readonly headers: Headers;
   readonly heartbeatMs: number;
 } {
   if (given !== undefined && (typeof given !== "object" || given === null)) throw refused("the options must be an object");
   const unknown = Object.keys(given ?? {}).find((key) => !KNOWN.has(key));
   if (unknown !== undefined) throw refused(`there is no option ${JSON.stringify(unknown)}; known are ${[...KNOWN].join(", ")}`);
-  const { format = "ui-message-stream", headers = {}, heartbeatMs = DEFAULT_HEARTBEAT_MS, messageId } = given ?? {};
+  const { format = "ui-message-stream", headers = {}, heartbeatMs = DEFAULT_HEARTBEAT_MS, messageId, approvals } = given ?? {};
   const chosen = Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
   if (chosen === undefined) throw refused(`the option "format" must be ${Object.keys(FORMATS).join(" or ")}`);
   if (messageId !== undefined && (typeof messageId !== "string" || messageId === ""))
     throw refused('the option "messageId" must be a text that is not empty');
   if (messageId !== undefined && format !== "ui-message-stream")
     throw refused('the option "messageId" is for the format ui-message-stream');
+  if (approvals !== undefined && typeof approvals !== "boolean") throw refused('the option "approvals" must be true or false');
+  if (approvals !== undefined && format !== "ui-message-stream")
+    throw refused('the option "approvals" is for the format ui-message-stream');
   const expected = expectMs(heartbeatMs);
   if (expected !== undefined) throw refused(`the option "heartbeatMs" must be ${expected}`);
   const merged = new Headers({ ...HEADERS, ...chosen.headers });
@@ -145,7 +159,9 @@ function checked(given: ResponseOptions | undefined): {
       cause: error,
     });
   }
-  return { encoder: chosen.encoder(messageId), headers: merged, heartbeatMs };
+  const encoderOf = (openCalls: () => readonly ToolCallPart[]): StreamEncoder =>
+    chosen.encoder({ messageId, approvals: approvals === true, openCalls });
+  return { encoderOf, headers: merged, heartbeatMs };
 }
 
 function refused(problem: string): AixgoError {

@@ -15,6 +15,25 @@ export interface SuspendRequest {
   readonly data?: Json;
 }
 
+/**
+ * What `data` of a request holds that asks whether a call may run: whoever asks so is shown as an approval by `toResponse` and
+ * `toUIMessages`, whatever agent it is. The answer is `{ approved, reason? }`.
+ */
+export interface ToolApproval {
+  readonly type: "tool-approval";
+  readonly toolCallId: string;
+  readonly toolName: string;
+  readonly input: Json;
+}
+
+/** Undefined: the request asks something else. */
+export function toolApprovalOf({ data }: Pick<SuspendRequest, "data">): ToolApproval | undefined {
+  if (!isPlainObject(data) || data["type"] !== "tool-approval") return undefined;
+  const { toolCallId, toolName, input } = data;
+  if (typeof toolCallId !== "string" || toolCallId === "" || typeof toolName !== "string" || toolName === "") return undefined;
+  return { type: "tool-approval", toolCallId, toolName, input: input ?? null };
+}
+
 const MAX_ID_LENGTH = 512;
 const MAX_REASON_LENGTH = 4_096;
 const KEYS: ReadonlySet<string> = new Set(["requestId", "reason", "data"]);

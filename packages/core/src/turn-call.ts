@@ -7,6 +7,7 @@ import { quiet, textOfError } from "./failure.ts";
 import { sessionsOf } from "./frame.ts";
 import type { Invocation } from "./invocation.ts";
 import { createLiveTurn, type LiveTurn } from "./live-turn.ts";
+import type { Message, ToolCallPart } from "./message.ts";
 import type { OpenTurn, SessionHost } from "./session-host.ts";
 
 /** Longest time that recording a failed turn may keep its caller from the answer. */
@@ -56,6 +57,7 @@ async function runTurn(site: CallSite, prepared: Prepared, turn: OpenTurn, show:
     const wait = takeSlot(site, prepared);
     if (wait !== undefined) await wait;
     cancellation.throwIfCancelled();
+    if (prepared.request.left !== undefined && turn.attempt > 1) prepared.request.left(openCalls(await turn.steps()));
     answer = await execute(site, prepared, turn.input, { turn, show });
   } catch (error) {
     // Whoever was to be asked is not, once the caller has lost patience.
@@ -78,6 +80,16 @@ async function runTurn(site: CallSite, prepared: Prepared, turn: OpenTurn, show:
       "an agent answered although it had suspended; the turn is suspended, the answer is dropped",
     );
   return turn.endSuspended();
+}
+
+/** The calls of a turn's last step that have no result yet: they get it from the attempt that begins now. */
+function openCalls(steps: readonly Message[]): readonly ToolCallPart[] {
+  const last = steps.findLastIndex(({ role }) => role === "assistant");
+  const parts = steps.slice(Math.max(last, 0)).flatMap((step) => step.parts);
+  const done = new Set(
+    parts.map((part) => (part.type === "tool-result" && part.output.type !== "interrupted" ? part.toolCallId : undefined)),
+  );
+  return parts.filter((part) => part.type === "tool-call").filter(({ toolCallId }) => !done.has(toolCallId));
 }
 
 /** The answer is the last message shown, once. */

@@ -1,8 +1,9 @@
 import type { AgentEvent, Reply } from "./agent.ts";
 import { isNext } from "./cursor-order.ts";
-import type { Json, MessageDraft, MessageInput, Part, TextPart, ToolResultPart } from "./message.ts";
+import type { Json, MessageDraft, MessageInput, Part, TextPart, ToolCallPart, ToolResultPart } from "./message.ts";
 import { factsOf, frame } from "./server-sent-events.ts";
 import type { StreamEncoder } from "./stream-encoder.ts";
+import { type SuspendRequest, toolApprovalOf } from "./suspension.ts";
 
 /** The chunks of the AI SDK's UI message stream that we send; protocol "v1", of its versions 5 and 6. */
 export type UiMessageChunk =
@@ -13,14 +14,26 @@ export type UiMessageChunk =
   | { readonly type: "tool-input-available"; readonly toolCallId: string; readonly toolName: string; readonly input: Json }
   | { readonly type: "tool-output-available"; readonly toolCallId: string; readonly output: Json }
   | { readonly type: "tool-output-error"; readonly toolCallId: string; readonly errorText: string }
+  /** Both since version 6. */
+  | { readonly type: "tool-approval-request"; readonly approvalId: string; readonly toolCallId: string }
+  | { readonly type: "tool-output-denied"; readonly toolCallId: string }
   | { readonly type: "file"; readonly url: string; readonly mediaType: string }
-  | { readonly type: `data-${string}`; readonly data: Json }
+  | { readonly type: `data-${string}`; readonly id?: string; readonly data: Json }
   | { readonly type: "error"; readonly errorText: string }
   | { readonly type: "finish"; readonly messageMetadata: object };
 
+export interface UiMessageOptions {
+  /** @default one that the reader makes */
+  readonly messageId: string | undefined;
+  /** The reader knows approvals. */
+  readonly approvals: boolean;
+  /** Calls of before the stream that had no result then. */
+  readonly openCalls: () => readonly ToolCallPart[];
+}
+
 /** Chunks in frames. The cursor is the `id` of an event's last frame: a reconnect never begins in the middle of an event. */
-export function uiMessageEncoder(messageId: string | undefined): StreamEncoder {
-  const writer = createChunkWriter();
+export function uiMessageEncoder({ messageId, ...options }: UiMessageOptions): StreamEncoder {
+  const writer = createChunkWriter(options);
   const frames = (chunks: readonly UiMessageChunk[], id?: string): string =>
     chunks.map((chunk, index) => frame(JSON.stringify(chunk), id !== undefined && index === chunks.length - 1 ? { id } : {})).join("");
   return {
@@ -52,7 +65,7 @@ function nothingShown(): Shown {
  * Turns events into chunks. A message usually repeats what its deltas have shown: of its text only what was not shown is sent. Deltas
  * that a slow reader missed show as a gap in the cursors; from there on the message is waited for, so that no text has holes.
  */
-function createChunkWriter(): ChunkWriter {
+function createChunkWriter({ approvals, openCalls }: Omit<UiMessageOptions, "messageId">): ChunkWriter {
   let chunks: UiMessageChunk[] = [];
   let ids = 0;
   let open: { readonly kind: Kind; readonly id: string } | undefined;
@@ -105,11 +118,14 @@ function createChunkWriter(): ChunkWriter {
     endPart();
     write(kind, whole);
   };
+  const call = ({ toolCallId, toolName, input }: Omit<ToolCallPart, "type">): void => {
+    calls.add(toolCallId);
+    chunks.push({ type: "tool-input-available", toolCallId, toolName, input });
+  };
   const result = (part: ToolResultPart): void => {
     const { toolCallId, toolName, output } = part;
     // Readers refuse an output whose call they have not seen: it was made in an earlier attempt, whose stream they may not have.
-    if (!calls.has(toolCallId)) chunks.push({ type: "tool-input-available", toolCallId, toolName, input: null });
-    calls.add(toolCallId);
+    if (!calls.has(toolCallId)) call(openCalls().find((open) => open.toolCallId === toolCallId) ?? { toolCallId, toolName, input: null });
     switch (output.type) {
       case "text":
       case "json":
@@ -121,6 +137,7 @@ function createChunkWriter(): ChunkWriter {
       case "error-json":
         return void chunks.push({ type: "tool-output-error", toolCallId, errorText: JSON.stringify(output.value) });
       case "execution-denied":
+        if (approvals) return void chunks.push({ type: "tool-output-denied", toolCallId });
         return void chunks.push({ type: "tool-output-error", toolCallId, errorText: because("it was not allowed to run", output.reason) });
       case "interrupted":
         return void chunks.push({ type: "tool-output-error", toolCallId, errorText: because("it was interrupted", output.reason) });
@@ -134,8 +151,7 @@ function createChunkWriter(): ChunkWriter {
       case "file":
         return void chunks.push({ type: "file", url: part.url, mediaType: part.mediaType });
       case "tool-call":
-        calls.add(part.toolCallId);
-        return void chunks.push({ type: "tool-input-available", toolCallId: part.toolCallId, toolName: part.toolName, input: part.input });
+        return call(part);
       case "tool-result":
         return result(part);
       default:
@@ -155,6 +171,25 @@ function createChunkWriter(): ChunkWriter {
     endPart();
     for (const part of parts) other(part);
     if (role === "assistant") step = "complete";
+  };
+  /**
+   * A turn that waits again. Calls of before that are open still, but not asked for, are told as open: a chat that has answered for them
+   * would take them for answered and send its answers again, for ever.
+   */
+  const stillOpen = (requests: readonly SuspendRequest[]): void => {
+    const askedFor = new Set(requests.map((request) => toolApprovalOf(request)?.toolCallId));
+    for (const open of openCalls()) if (!calls.has(open.toolCallId) && !askedFor.has(open.toolCallId)) call(open);
+  };
+  /** What the turn waits for. A call that was shown before this stream is shown in it again: what asks for it tells all of it. */
+  const asked = (request: SuspendRequest): void => {
+    const approval = approvals ? toolApprovalOf(request) : undefined;
+    if (approval === undefined) {
+      const { requestId, reason, data } = request;
+      chunks.push({ type: "data-request", id: requestId, data: { requestId, reason, ...(data === undefined ? undefined : { data }) } });
+      return;
+    }
+    if (!calls.has(approval.toolCallId)) call(approval);
+    chunks.push({ type: "tool-approval-request", approvalId: request.requestId, toolCallId: approval.toolCallId });
   };
   const taken = (): readonly UiMessageChunk[] => {
     const all = chunks;
@@ -187,6 +222,10 @@ function createChunkWriter(): ChunkWriter {
       return taken();
     },
     finish(reply) {
+      endPart();
+      const { requests = [], status } = reply.turn ?? {};
+      if (status === "suspended") stillOpen(requests);
+      for (const request of requests) asked(request);
       endStep();
       chunks.push({ type: "finish", messageMetadata: factsOf(reply) });
       return taken();

@@ -400,6 +400,8 @@ it.each<[string, unknown]>([
   ["heartbeatMs", { heartbeatMs: 0 }],
   ["messageId", { messageId: "" }],
   ["messageId", { messageId: "m", format: "sse" }],
+  ["approvals", { approvals: "yes" }],
+  ["approvals", { approvals: true, format: "sse" }],
   ["headers", { headers: { "a b": "x" } }],
   ["headers", { headers: null }],
   ["retry", { retry: 5 }],
