@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { AgentContext, Json, SuspendRequest, ToolCallPart } from "@aixgo/core";
+import type { AgentContext, Json, SuspendRequest, ToolApproval, ToolCallPart } from "@aixgo/core";
 import { isRecord } from "./json.ts";
 
 /** What `runtime.resume` is given for a call that needs approval. Anything else denies it. */
@@ -15,7 +15,7 @@ export function approvalRequest(call: ToolCallPart, step: number, context: Pick<
   return {
     requestId: `${context.session?.turnId ?? ""}.${step}.${callId}`,
     reason: `The tool ${JSON.stringify(toolName)} needs approval.`,
-    data: { type: "tool-approval", toolCallId, toolName, input },
+    data: { type: "tool-approval", toolCallId, toolName, input } satisfies ToolApproval,
   };
 }
 

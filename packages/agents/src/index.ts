@@ -12,6 +12,8 @@ export { RETRY_DEFAULTS } from "./model-retry.ts";
 export type { RetryOptions } from "./model-retry.ts";
 export { toUIMessages } from "./to-ui-messages.ts";
 export type { ToUIMessagesOptions } from "./to-ui-messages.ts";
+export { approvalsIn } from "./approvals-in.ts";
+export type { ApprovalAnswer } from "./approvals-in.ts";
 export { fromUIMessages } from "./from-ui-messages.ts";
 export type { UIMessageInput } from "./from-ui-messages.ts";
 export type { UIChatMessage, UIPart } from "./ui-message.ts";

@@ -1,4 +1,14 @@
-import type { FilePart, Json, Message, Part, ToolCallPart, ToolOutput, ToolResultPart } from "@aixgo/core";
+import {
+  type FilePart,
+  type Json,
+  type Message,
+  type Part,
+  type SuspendRequest,
+  type ToolCallPart,
+  type ToolOutput,
+  toolApprovalOf,
+  type ToolResultPart,
+} from "@aixgo/core";
 import { isRecord } from "./json.ts";
 import { resultsAfter } from "./prompt.ts";
 import { metadataOf, OWN, ownOf, type UIChatMessage, type UIJson, type UIPart, type UIToolState } from "./ui-message.ts";
@@ -8,6 +18,11 @@ export interface ToUIMessagesOptions {
   readonly dynamicTools?: readonly string[];
   /** Where the browser finds a file: for `attachment:` addresses, which only the session knows. @default the address itself */
   readonly fileUrl?: (part: FilePart) => string;
+  /**
+   * What the session waits for, of `session.requests()`, read before the messages: a call of the last step that one of them asks for is
+   * `approval-requested` under the request's id. Requests of other kinds have no place here. @default none
+   */
+  readonly requests?: readonly SuspendRequest[];
 }
 
 /**
@@ -20,6 +35,8 @@ export interface ToUIMessagesOptions {
 export function toUIMessages(messages: readonly Message[], options: ToUIMessagesOptions = {}): UIChatMessage[] {
   const chat: UIChatMessage[] = [];
   let open: UIChatMessage | undefined;
+  // Providers use their ids again: what waits is of the last step.
+  const waiting = messages.findLastIndex(({ role }) => role === "assistant");
   messages.forEach((message, index) => {
     const { role, parts } = message;
     if (role === "tool") {
@@ -31,7 +48,8 @@ export function toUIMessages(messages: readonly Message[], options: ToUIMessages
     const later = role === "assistant" ? resultsAfter(messages, index) : new Map<string, ToolResultPart>();
     const inside = new Map(parts.flatMap((part) => (part.type === "tool-result" ? [[part.toolCallId, part] as const] : [])));
     const results = new Map([...later, ...inside]);
-    const shown = parts.flatMap((part) => uiPart(part, results, new Set(inside.keys()), options));
+    const requests = index === waiting ? options.requests : undefined;
+    const shown = parts.flatMap((part) => uiPart(part, results, new Set(inside.keys()), options, requests));
     const metadata = message.metadata === undefined ? undefined : { metadata: message.metadata as { [key: string]: UIJson } };
     if (role === "assistant" && open !== undefined) {
       open.parts.push({ type: "step-start" }, ...shown);
@@ -51,6 +69,7 @@ function uiPart(
   results: ReadonlyMap<string, ToolResultPart>,
   byProvider: ReadonlySet<string>,
   { dynamicTools = [], fileUrl }: ToUIMessagesOptions,
+  requests: readonly SuspendRequest[] = [],
 ): UIPart[] {
   const metadata = metadataOf(part);
   const carry = metadata === undefined ? undefined : { providerMetadata: metadata };
@@ -63,7 +82,13 @@ function uiPart(
       return [{ type: "file", mediaType, url: fileUrl?.(part) ?? part.url, ...(filename === undefined ? {} : { filename }), ...carry }];
     }
     case "tool-call": {
-      const state = toolState(part, results.get(part.toolCallId), byProvider.has(part.toolCallId));
+      const result = results.get(part.toolCallId);
+      // A history that models accept has a result for it, which says that there is none.
+      const asked = result === undefined || result.output.type === "interrupted" ? requestFor(part, requests) : undefined;
+      const state =
+        asked === undefined
+          ? toolState(part, result, byProvider.has(part.toolCallId))
+          : toolState(withApproval(part, asked), undefined, false);
       return dynamicTools.includes(part.toolName)
         ? [{ type: "dynamic-tool", toolName: part.toolName, ...state }]
         : [{ type: `tool-${part.toolName}`, ...state }];
@@ -78,6 +103,21 @@ function uiPart(
       return [{ type: part.type, ...(typeof id === "string" ? { id } : {}), data: part.data as UIJson }];
     }
   }
+}
+
+function requestFor({ toolCallId, toolName }: ToolCallPart, requests: readonly SuspendRequest[]): SuspendRequest | undefined {
+  return requests.find((request) => {
+    const approval = toolApprovalOf(request);
+    return approval?.toolCallId === toolCallId && approval.toolName === toolName;
+  });
+}
+
+/** The call as `fromUIMessages` makes it of one that waits. */
+function withApproval(call: ToolCallPart, { requestId }: SuspendRequest): ToolCallPart {
+  return {
+    ...call,
+    providerOptions: { ...call.providerOptions, [OWN]: { ...ownOf(call.providerOptions), approval: { id: requestId } } },
+  };
 }
 
 /** What a model said of where its answer comes from, as the collector of answers stores it. */
