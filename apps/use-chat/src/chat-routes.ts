@@ -2,6 +2,7 @@ import { fromUIMessages } from "@aixgo/agents";
 import { AixgoError, isAixgoError, type Principal, type Runtime } from "@aixgo/core";
 import type { Session, SessionManager } from "@aixgo/session";
 import { type Context, Hono } from "hono";
+import { answer } from "./answers.ts";
 import { answerId, chatMessages } from "./chat-messages.ts";
 import { regenerate } from "./regenerate.ts";
 import { sentIn } from "./sent.ts";
@@ -25,18 +26,29 @@ export function createChatRoutes({ runtime, sessions, agent, user }: ChatOptions
 
   routes.get("/chat/:id", async (context) => {
     const { session } = await chatOf(context, context.req.param("id"));
-    return context.json(chatMessages(await session.messages({ attachments: "inline" })));
+    const requests = await session.requests();
+    return context.json(chatMessages(await session.messages({ attachments: "inline" }), requests));
   });
 
   routes.post("/chat", async (context) => {
     const { id, message, again } = sentIn(await context.req.json().catch(() => undefined));
     const { session, principal } = await chatOf(context, id);
+    if (message.role === "assistant" && !again) {
+      const { id: messageId } = message;
+      if (typeof messageId !== "string" || messageId === "")
+        throw new AixgoError("INVALID_INPUT", "message must have its id, to be gone on with");
+      const goesOn = await answer(runtime, session, message, principal);
+      return goesOn.toResponse({ approvals: true, messageId });
+    }
     const [input] = fromUIMessages([message]);
     if (input?.role !== "user" || input.id === undefined)
       throw new AixgoError("INVALID_INPUT", "message must be a message of the user, with its id");
+    // Who talks on instead of answering has declined. useChat could not answer any more: the question is not its last message.
+    const options = { principal, ifSuspended: "decline" } as const;
     // A message's id is its turn's key: a request that is sent twice is one turn.
     const key = again ? { turnKey: await regenerate(session, input) } : {};
-    return runtime.streamWithSession(agent, input, session.id, { principal, ...key }).toResponse({ messageId: answerId(input.id) });
+    const stream = runtime.streamWithSession(agent, input, session.id, { ...options, ...key });
+    return stream.toResponse({ approvals: true, messageId: answerId(input.id) });
   });
 
   routes.get("/chat/:id/stream", async (context) => {
@@ -44,7 +56,7 @@ export function createChatRoutes({ runtime, sessions, agent, user }: ChatOptions
     const running = await runtime.attach(session.id, { principal });
     if (running === undefined) return context.body(null, 204);
     const question = (await session.messages()).findLast(({ role }) => role === "user");
-    return running.toResponse(question === undefined ? {} : { messageId: answerId(question.id) });
+    return running.toResponse({ approvals: true, ...(question === undefined ? {} : { messageId: answerId(question.id) }) });
   });
 
   routes.delete("/chat/:id/stream", async (context) => {
@@ -66,6 +78,7 @@ const STATUS: Readonly<Record<string, 400 | 401 | 404 | 409 | 413 | 503>> = {
   ENTRY_NOT_FOUND: 404,
   SESSION_DELETED: 404,
   SESSION_BUSY: 409,
+  TURN_ENDED: 409,
   LIMIT_EXCEEDED: 413,
   BACKEND_UNAVAILABLE: 503,
 };

@@ -5,8 +5,8 @@ import type { LanguageModel } from "@aixgo/agents";
 const WORD_MS = 40;
 
 /**
- * Stands in for a language model: no network, no chance. It adds with the tool, and otherwise says what it was told before. Put any
- * model of the AI SDK in its place.
+ * Stands in for a language model: no network, no chance. It adds, notes and removes notes with the tools, and otherwise says what it was
+ * told before. Put any model of the AI SDK in its place.
  */
 export function createOfflineModel(wordMs: number = WORD_MS): LanguageModel {
   return {
@@ -21,19 +21,37 @@ export function createOfflineModel(wordMs: number = WORD_MS): LanguageModel {
 
 type Content = string | readonly { readonly [key: string]: unknown }[];
 type Prompt = readonly { readonly role: string; readonly content: Content }[];
-type Decision = { readonly text: string } | { readonly a: number; readonly b: number };
+interface Call {
+  readonly toolCallId: string;
+  readonly toolName: string;
+  readonly input: object;
+}
+type Decision = { readonly text: string } | { readonly calls: readonly Call[] };
+interface Result {
+  readonly toolName?: unknown;
+  readonly output?: { readonly type: string; readonly value?: unknown; readonly reason?: string };
+}
 
 function decide(prompt: Prompt): Decision {
   const asked = prompt.filter(({ role }) => role === "user").map(({ content }) => textOf(content));
   const last = prompt.at(-1);
-  if (last?.role === "tool" && typeof last.content !== "string") {
-    const output = last.content[0]?.["output"] as { readonly value: unknown } | undefined;
-    return { text: `The sum is ${String(output?.value)}.` };
+  if (last?.role === "tool" && typeof last.content !== "string") return { text: last.content.map(told).join(" ") };
+  const question = asked.at(-1) ?? "";
+  const [, a, b] = /add (-?\d+) and (-?\d+)/i.exec(question) ?? [];
+  if (a !== undefined && b !== undefined)
+    return { calls: [{ toolCallId: `add-${a}-${b}`, toolName: "add", input: { a: Number(a), b: Number(b) } }] };
+  const [, verb, things] = /^(note|remove) (\w+(?: and \w+)*)$/i.exec(question) ?? [];
+  if (verb !== undefined && things !== undefined) {
+    const toolName = verb.toLowerCase() === "note" ? "note" : "remove_note";
+    return { calls: things.split(" and ").map((text) => ({ toolCallId: `${toolName}-${text}`, toolName, input: { text } })) };
   }
-  const [, a, b] = /add (-?\d+) and (-?\d+)/i.exec(asked.at(-1) ?? "") ?? [];
-  if (a !== undefined && b !== undefined) return { a: Number(a), b: Number(b) };
   const before = asked.slice(0, -1);
   return { text: before.length === 0 ? "This is the first thing you say." : `Before that you said: ${before.join(" | ")}` };
+}
+
+function told({ toolName, output }: Result): string {
+  if (output?.type === "execution-denied") return output.reason === undefined ? "Not done." : `Not done: ${output.reason}.`;
+  return toolName === "add" ? `The sum is ${String(output?.value)}.` : String(output?.value);
 }
 
 function textOf(content: Content): string {
@@ -53,7 +71,6 @@ async function* chunksOf(decision: Decision, wordMs: number, signal: AbortSignal
     yield { type: "finish", finishReason: { unified: "stop" }, usage };
     return;
   }
-  const { a, b } = decision;
-  yield { type: "tool-call", toolCallId: `add-${a}-${b}`, toolName: "add", input: JSON.stringify({ a, b }) };
+  for (const { input, ...call } of decision.calls) yield { type: "tool-call", ...call, input: JSON.stringify(input) };
   yield { type: "finish", finishReason: { unified: "tool-calls" }, usage };
 }

@@ -5,6 +5,7 @@ import { createFileBackend } from "@aixgo/session-file";
 import { serve } from "@hono/node-server";
 import { z } from "zod";
 import { createChatRoutes } from "./chat-routes.ts";
+import { notes } from "./notes.ts";
 
 export interface ServerOptions {
   /** Where the chats are kept. */
@@ -28,7 +29,8 @@ export async function startServer({ baseDir, model, port }: ServerOptions): Prom
     inputSchema: z.object({ a: z.number(), b: z.number() }),
     execute: ({ a, b }) => a + b,
   });
-  runtime.register(createReActAgent({ name: "assistant", model, tools: { add } }));
+  // One tool at a time: the notes are read and written as a whole.
+  runtime.register(createReActAgent({ name: "assistant", model, tools: { add, ...notes }, maxParallelTools: 1 }));
   await runtime.start();
   // An example of a user. A header that anybody can set is no authentication.
   const routes = createChatRoutes({ runtime, sessions, agent: "assistant", user: (context) => context.req.header("x-user") });

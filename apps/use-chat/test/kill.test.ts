@@ -66,6 +66,39 @@ it("a server that is killed in mid-answer is started again: the question is ther
   }
 }, 60_000);
 
+it("a server that is killed after the user's approval goes on with it when the answer is sent again", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "aixgo-use-chat-"));
+  try {
+    const first = await serve(dir);
+    const page = await open(first.url);
+    await page.chat.sendMessage({ text: "note milk" });
+    await expect.poll(() => page.chat.status, { timeout: 20_000 }).toBe("ready");
+    await page.chat.sendMessage({ text: "remove milk" });
+    await expect.poll(() => page.text(), { timeout: 20_000 }).toContain("[remove_note approval-requested]");
+    await expect.poll(() => page.chat.status, { timeout: 20_000 }).toBe("ready");
+    const part = page.chat.messages.at(-1)?.parts.findLast(({ type }) => type === "tool-remove_note") as { approval: { id: string } };
+    await page.chat.addToolApprovalResponse({ id: part.approval.id, approved: true });
+    await expect.poll(() => page.text(), { timeout: 20_000 }).toContain("[remove_note output-available] Removed:");
+    first.child.kill("SIGKILL");
+    await first.ended;
+    await expect.poll(() => page.chat.status, { timeout: 20_000 }).toBe("error");
+
+    const second = await serve(dir);
+    const { body } = page.requests.findLast(({ method }) => method === "POST") as { readonly body: unknown };
+    const send = (): Promise<Response> =>
+      fetch(`${second.url}/chat`, { method: "POST", body: JSON.stringify(body), headers: { "x-user": "ada" } });
+    const again = await (await send()).text();
+    expect(again).toContain('"output":"Removed: milk; no notes are left."');
+    expect(again).toContain("[DONE]");
+    const last = await open(second.url);
+    await expect
+      .poll(() => last.text().split("\n").at(-1), { timeout: 20_000 })
+      .toBe("assistant: [remove_note output-available] Removed: milk; no notes are left.");
+  } finally {
+    await rm(dir, { recursive: true, force: true, maxRetries: 3 });
+  }
+}, 60_000);
+
 it("without a folder says how it is used", async () => {
   const child = spawn(process.execPath, [MAIN], { stdio: ["ignore", "ignore", "pipe"] });
   let stderr = "";

@@ -1,5 +1,5 @@
 import { useChat } from "@ai-sdk/react";
-import { DefaultChatTransport, type UIMessage } from "ai";
+import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses, type UIMessage } from "ai";
 import { Window } from "happy-dom";
 import { createElement } from "react";
 import { createRoot } from "react-dom/client";
@@ -49,7 +49,14 @@ export async function openPage(url: string, id: string, user: string): Promise<P
   });
   let chat: Chat | undefined;
   function View() {
-    chat = useChat({ id, messages: history, transport, resume: true, onError: () => undefined });
+    chat = useChat({
+      id,
+      messages: history,
+      transport,
+      resume: true,
+      sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
+      onError: () => undefined,
+    });
     return createElement("pre", null, chat.messages.map(lineOf).join("\n"));
   }
   const element = window.document.createElement("div");
