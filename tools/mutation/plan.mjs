@@ -1,19 +1,33 @@
 /**
- * Modules of `session` that hold its promises, and the tests of each: what a module promises is to be seen there, not only
- * by chance in a test of something else.
+ * Modules that hold the promises of a package, and the tests of each: what a module promises is to be seen there, not only by
+ * chance in a test of something else. A module is named by package and file.
  * @type {Readonly<Record<string, readonly string[]>>}
  */
 export const PLAN = {
-  chain: ["chain", "log-format", "integrity"],
-  line: ["log-format", "session"],
-  fold: ["fold", "log-format"],
-  history: ["history"],
-  once: ["session", "writer"],
-  lease: ["turn", "exclusive-turns"],
-  suspension: ["suspend", "runtime-suspend"],
-  tree: ["session", "integrity", "feed"],
-  writer: ["writer", "session"],
-  "turn-start": ["turn", "exclusive-turns", "suspend"],
-  "open-turn": ["turn", "exclusive-turns", "suspend"],
-  turn: ["turn", "exclusive-turns", "suspend", "attachments"],
+  "session/line": ["line", "log-format"],
+  "session/chain": ["chain", "log-format", "integrity"],
+  "session/fold": ["fold", "log-format"],
+  "session/once": ["append-once", "append-at", "session"],
+  "session/lease": ["lease-keeper"],
+  "session/suspension": ["suspension", "suspend"],
+  "session/tree": ["tree", "integrity"],
+  "session/turn-start": ["turn-start", "turn", "exclusive-turns", "suspend"],
+  "session/open-turn": ["turn", "exclusive-turns", "suspend"],
+  "session/writer": ["writer-groups", "writer"],
+  "session/turn": ["turn", "exclusive-turns", "suspend", "attachments"],
+  "session/log": ["session", "integrity", "feed", "append-at"],
+  "session/history": ["history"],
+  "session-file/recovery": ["recovery", "damaged"],
+  "session-file/journal": ["file-backend", "lease", "recovery", "damaged", "opened-log"],
+  "session-file/open-log": ["opened-log", "recovery", "damaged", "file-backend"],
+  "session-file/lock-engine": ["stripes", "lease"],
+  "session-file/stripes": ["stripes", "lease"],
+  "session-file/lease": ["lease", "turns"],
 };
+
+/** @param {string} name a module of the plan */
+export function pathsOf(name) {
+  const [folder = "", module = ""] = name.split("/");
+  const tests = (PLAN[name] ?? []).map((test) => `packages/${folder}/test/${test}.test.ts`);
+  return { folder: `packages/${folder}`, source: `packages/${folder}/src/${module}.ts`, tests };
+}

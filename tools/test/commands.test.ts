@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { run } from "../child.mjs";
-import { PLAN } from "../mutation/plan.mjs";
+import { pathsOf, PLAN } from "../mutation/plan.mjs";
+import { readResults, tableOf, withTable } from "../mutation/results.mjs";
 import { onePerKeystroke } from "../signals.mjs";
 import { swallowedFlags } from "../swallowed-flags.mjs";
 import { ROOT } from "../workspace.mjs";
@@ -88,11 +89,19 @@ describe("an older Node", () => {
 
 describe("the mutation plan", () => {
   it("names modules and tests that there are", () => {
-    for (const [module, tests] of Object.entries(PLAN)) {
-      expect(existsSync(`${ROOT}/packages/session/src/${module}.ts`), module).toBe(true);
+    for (const module of Object.keys(PLAN)) {
+      const { source, tests } = pathsOf(module);
+      expect(existsSync(`${ROOT}/${source}`), module).toBe(true);
       expect(tests.length).toBeGreaterThan(0);
-      for (const test of tests) expect(existsSync(`${ROOT}/packages/session/test/${test}.test.ts`), test).toBe(true);
+      for (const test of tests) expect(existsSync(`${ROOT}/${test}`), test).toBe(true);
     }
+  });
+
+  it("has its results on the page, as the last runs left them", () => {
+    const page = readFileSync(`${ROOT}/docs/mutation.md`, "utf8");
+    const results = readResults();
+    expect(Object.keys(results).filter((module) => !Object.hasOwn(PLAN, module))).toEqual([]);
+    expect(withTable(page, tableOf(results))).toBe(page);
   });
 });
 
@@ -114,7 +123,7 @@ describe("children", () => {
     expect(task.stderr).toContain("build | bench | bench:peers | bench:docs | demo:crash");
     const module = spawnSync(process.execPath, [`${TOOLS}mutation/main.mjs`, "toString"], { encoding: "utf8" });
     expect(module.status).toBe(2);
-    expect(module.stderr).toContain("there is no module toString to break; there are chain, line,");
+    expect(module.stderr).toContain("there is no module toString to break; there are session/line, session/chain,");
     const argument = spawnSync(process.execPath, [`${TOOLS}verify.mjs`, "--quick"], { encoding: "utf8" });
     expect(argument.status).toBe(2);
     expect(argument.stderr).toContain("--fast and --long");
