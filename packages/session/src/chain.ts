@@ -53,12 +53,7 @@ export function expectedHash(previousHash: string, line: Uint8Array): string {
 export function expectedHashIn(bytes: Buffer, start: number, end: number, previousHash: string): string {
   const before = start - HASH_LENGTH - JOINT.length;
   const stop = end - TRAILER_BYTES;
-  if (
-    before < 0 ||
-    stop < start ||
-    previousHash.length !== HASH_LENGTH ||
-    bytes.toString("latin1", before, before + HASH_LENGTH) !== previousHash
-  ) {
+  if (before < 0 || stop < start || bytes.toString("latin1", before, before + HASH_LENGTH) !== previousHash) {
     return expectedHash(previousHash, bytes.subarray(start, end));
   }
   return hashBehind(bytes, start, end);

@@ -41,7 +41,7 @@ export class OpenCallCloser {
     if (kept.length === 0) return [];
     const message =
       kept.length === parts.length ? next : { ...next, message: Object.freeze({ ...next.message, parts: Object.freeze(kept) }) };
-    if (step === undefined) return kept.some((part) => part.type === "tool-result") ? [] : [message];
+    if (step === undefined) return [message];
     step.results.push(message);
     return [];
   }

@@ -24,7 +24,8 @@ export async function suspensionAt(log: SessionLog, head: Head): Promise<Suspens
   const waiting = await log.waitingAt(head);
   if (waiting === undefined) return undefined;
   const mark = markOf(waiting.entry);
-  return { ...mark, turnId: (await log.one(mark.turnSeq)).id, requests: mark.data.requests ?? [] };
+  // What it waits for was found in these data.
+  return { ...mark, turnId: (await log.one(mark.turnSeq)).id, requests: mark.data.requests as readonly SuspendRequest[] };
 }
 
 /** The answers that a turn was given on its path, by request. */

@@ -65,6 +65,8 @@ describe("a line in a page", () => {
     expect(expectedHashIn(Buffer.concat([Buffer.from('"}\n'), second.line]), 3, length + 3, first.hash)).toBe(second.hash);
     const exact = Buffer.concat([Buffer.from(`${first.hash}"}\n`), second.line]);
     expect(expectedHashIn(exact, 46, exact.length, first.hash)).toBe(second.hash);
+    const incarnation = Buffer.concat([Buffer.from('life"}\n'), first.line]);
+    expect(expectedHashIn(incarnation, 7, incarnation.length, "life")).toBe(first.hash);
   });
 
   it("that is shorter than a trailer borrows nothing from the line before", () => {

@@ -104,7 +104,8 @@ describe("a fold refuses", () => {
   it("a line that does not follow, by the place that is due, and takes nothing of it in", () => {
     const [, , third] = lines({ type: "message", data: "{}" }, { type: "message", data: "{}" });
     const folding = new HeadFold(fold(undefined, header.line));
-    expect(() => folding.push((third as typeof header).line)).toThrow(corrupt(/^entry 2 stands where entry 1 of session s is due$/));
+    const due = { message: "entry 2 stands where entry 1 of session s is due", details: { session: "s", seq: 1 } };
+    expect(() => folding.push((third as typeof header).line)).toThrow(expect.objectContaining({ code: "ENTRY_CORRUPT", ...due }) as Error);
     expect([folding.seq, folding.hash]).toEqual([0, header.tip.hash]);
   });
 

@@ -160,11 +160,16 @@ describe("the last messages", () => {
     expect(select(messages, { last: 1 })).toHaveLength(1);
     expect(select(messages, { last: 0 })).toHaveLength(0);
     expect(select(messages, { last: 4 })).toHaveLength(4);
-    expect(select(messages, { last: 9 })).toHaveLength(4);
+    for (const last of [5, 9]) expect(select(messages, { last })).toHaveLength(4);
     expect(select(messages, {})).toBe(messages);
     // A history that was cut before its call: there is nothing to widen to.
     expect(select(messages.slice(2), { last: 2 })).toHaveLength(2);
     expect(select(path(["tool", text("a")], ["tool", text("b")], ["user", text("c")]), { last: 2 })).toHaveLength(3);
+  });
+
+  it("are as many as were asked for where calls are wanted as they are stored", () => {
+    expect(shape(select(messages, { last: 2, calls: "stored" }))).toEqual(["tool:text a", "assistant:text"]);
+    expect(shape(select(messages, { last: 2, calls: "closed" }))).toEqual(["assistant:call a", "tool:text a", "assistant:text"]);
   });
 
   it("are counted after the roles were chosen", () => {
