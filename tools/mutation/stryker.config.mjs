@@ -14,8 +14,8 @@ export default {
   // Mostly words of messages, which no test should repeat; what is decided by a text is mutated where it is compared.
   mutator: { excludedMutations: ["StringLiteral"] },
   concurrency: Number(process.env["AIXGO_MUTATION_WORKERS"] ?? 1),
-  timeoutMS: 8_000,
-  timeoutFactor: 2,
+  timeoutMS: 6_000,
+  timeoutFactor: 1.5,
   reporters: ["json", "progress-append-only"],
   jsonReporter: { fileName: process.env["AIXGO_MUTATION_REPORT"] ?? ".artifacts/mutation/report.json" },
 };

@@ -103,22 +103,25 @@ describe("what waits together", () => {
 
   it("is bounded: 64 MiB may wait, or one larger append, and others are told to", async () => {
     const { writer } = await place();
-    const large = (mib: number): Promise<Written> => writer.submit({ drafts: drafts(5, (mib / 5) * KIB * KIB) });
-    expect(await outcomes([large(70), large(1)])).toEqual(["1", "OVERLOADED"]);
-    // What has left does not count any more.
-    expect(await outcomes([large(40), large(24), writer.submit({ drafts: [draft()] }), large(0.1)])).toEqual([
-      "6",
-      "11",
-      "OVERLOADED",
-      "OVERLOADED",
-    ]);
-    const made = { ...draft(), data: () => "{}" };
-    expect(await outcomes([large(40), large(23.9), writer.submit({ drafts: [made] })])).toEqual(["16", "21", "26"]);
-    expect(await outcomes(Array.from({ length: 10_001 }, () => writer.submit({ drafts: [draft()] })))).toEqual([
-      ...Array.from({ length: 10_000 }, (_, index) => `${27 + index}`),
-      "OVERLOADED",
-    ]);
-  }, 60_000);
+    // Refused where they would be placed: only the waiting counts here.
+    const check = (): never => {
+      throw new AixgoError("INVALID_INPUT", "placed");
+    };
+    const text = "x".repeat(70 * KIB * KIB);
+    const wait = (mib: number): Promise<Written> =>
+      writer.submit({ drafts: [{ ...draft(), data: text.slice(0, mib * KIB * KIB) }], check });
+    const made = (): Promise<Written> => writer.submit({ drafts: [{ ...draft(), data: () => "{}" }], check });
+    const [PLACED, OVERLOADED] = ["INVALID_INPUT", "OVERLOADED"];
+    expect(await outcomes([wait(70), wait(0)])).toEqual([PLACED, OVERLOADED]);
+    // What has left does not count any more; what was refused never did.
+    expect(await outcomes([wait(40), wait(24), wait(1), wait(0)])).toEqual([PLACED, PLACED, OVERLOADED, PLACED]);
+    // What is made later counts for a little.
+    expect(await outcomes([wait(40), wait(24), made()])).toEqual([PLACED, PLACED, OVERLOADED]);
+    const almost = 24 - 300 / KIB / KIB;
+    expect(await outcomes([wait(40), wait(almost), made(), made()])).toEqual([PLACED, PLACED, PLACED, OVERLOADED]);
+    expect(await outcomes(Array.from({ length: 10_001 }, made))).toEqual([...Array<string>(10_000).fill(PLACED), OVERLOADED]);
+    expect(writer.isIdle).toBe(true);
+  });
 
   it("holds nothing up when it was cancelled or is refused: what is left leaves, in order", async () => {
     const { writer, requests } = await place((store) => ({ capabilities: { ...store.capabilities, maxLineBytes: 600 } }));

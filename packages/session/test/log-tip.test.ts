@@ -1,0 +1,123 @@
+import { describe, expect, it } from "vitest";
+import { assertWhole } from "../src/log.ts";
+import { Writer } from "../src/writer.ts";
+import { fill, logPlace as place } from "./log-place.ts";
+import { withCode } from "./turns.ts";
+
+describe("a log that is not the one that was read", () => {
+  it("is read anew, once, where memory and store have parted", async () => {
+    const { log, session, another, backend } = await place();
+    await fill(session, 10);
+    await log.path(await log.refresh());
+    // As if the last line had been lost and another written: what is in memory does not lead to it.
+    const lost = await place();
+    await fill(lost.session, 3);
+    const stale = another({
+      head: async (id) => backend.head(id),
+      read: (ref, range) => (stale.tree.isEmpty ? backend.read(ref, range) : lost.backend.read(lost.log.ref, { ...range, from: 2, to: 3 })),
+    });
+    await stale.path(await stale.refresh());
+    await session.append("new");
+    expect(await stale.path(await stale.refresh())).toHaveLength(11);
+    const hopeless = another({ read: (_, range) => lost.backend.read(lost.log.ref, { ...range, to: 3 }) });
+    await expect(hopeless.path(await hopeless.refresh())).rejects.toThrow(withCode("ENTRY_CORRUPT"));
+  });
+
+  it("because it was rewritten is refused, and nothing of the old life is kept", async () => {
+    let incarnation: string | undefined;
+    const { log, session } = await place((store) => ({
+      head: async (...parameters) => {
+        const head = await store.head(...parameters);
+        return incarnation === undefined ? head : { ...head, incarnation };
+      },
+    }));
+    await fill(session, 3);
+    await log.path(await log.refresh());
+    incarnation = "another";
+    await expect(log.peek()).rejects.toThrow(withCode("INCARNATION_CHANGED"));
+    expect(log.tree.isEmpty).toBe(false);
+    await expect(log.refresh()).rejects.toThrow(withCode("INCARNATION_CHANGED"));
+    expect(log.tree.isEmpty).toBe(true);
+  });
+
+  it("can be looked at without changing what is known", async () => {
+    const asked: unknown[] = [];
+    const { log, session } = await place((store) => ({ head: (...parameters) => (asked.push(parameters[1]), store.head(...parameters)) }));
+    const known = await log.refresh();
+    await fill(session, 1);
+    expect((await log.peek()).seq).toBe(1);
+    expect(log.lastHead).toBe(known);
+    expect(asked).toEqual([undefined, { evenDamaged: true }]);
+  });
+
+  it("that is damaged behind its head says where", async () => {
+    const { log } = await place();
+    const head = await log.refresh();
+    expect(() => assertWhole(head)).not.toThrow();
+    expect(() => assertWhole({ ...head, damage: { seq: 4, message: "broken here" } })).toThrow(
+      expect.objectContaining({ code: "ENTRY_CORRUPT", message: "broken here", details: { session: head.id, seq: 4 } }) as Error,
+    );
+  });
+});
+
+describe("where the next line is built", () => {
+  it("is known without reading behind side entries of others, and read behind anything else", async () => {
+    const { log, session, reads } = await place();
+    await fill(session, 3);
+    const tip = await log.tipOf(await log.refresh());
+    const third = await log.one(3);
+    expect(tip).toEqual({ seq: 3, hash: third.hash, headSeq: 3, headId: third.id, headHash: third.hash, n: 3 });
+    reads.length = 0;
+    expect(await log.tipOf(await log.refresh())).toBe(tip);
+    await session.checkpoint();
+    const side = await log.refresh();
+    expect(log.knownTip(side)).toBeUndefined();
+    expect(await log.tipOf(side)).toEqual({ ...tip, seq: 4, hash: side.hash });
+    expect(log.knownTip(side)).toEqual({ ...tip, seq: 4, hash: side.hash });
+    expect(reads).toEqual([]);
+    await session.append("more");
+    const grown = await log.refresh();
+    expect(await log.tipOf(grown)).toMatchObject({ seq: 5, headSeq: 5, n: 4 });
+    expect(reads).toEqual([[4, 5]]);
+    // Of an earlier head nothing is known any more, nor of another line in the same place.
+    expect(log.knownTip(side)).toBeUndefined();
+    expect(log.knownTip({ ...grown, hash: "other" })).toBeUndefined();
+  });
+
+  it("says what the turn there waits for, until that turn has gone on, on whatever branch", async () => {
+    const { log, session } = await place();
+    const body = async (turn: { suspend(request: object): Promise<unknown> }): Promise<string> =>
+      `${String(await turn.suspend({ requestId: "r", reason: "?" }))}`;
+    await session.turn("q", body as never);
+    const asked = await log.refresh();
+    expect((await log.tipOf(asked)).waitsFor).toEqual(["r"]);
+    await session.checkpoint();
+    expect((await log.tipOf(await log.refresh())).waitsFor).toEqual(["r"]);
+    expect((await log.waitingAt(asked))?.entry.seq).toBe(asked.headSeq);
+    expect(await log.waitingAt({ headSeq: asked.headSeq - 1, seq: asked.seq })).toBeUndefined();
+    await session.resume("r", true, body as never);
+    const back = await session.restore((await log.one(asked.headSeq)).id);
+    const head = await log.refresh();
+    expect([head.headSeq, head.seq]).toEqual([asked.headSeq, back.version]);
+    expect((await log.tipOf(head)).waitsFor).toBeUndefined();
+    expect(await log.waitingAt({ headSeq: asked.headSeq, seq: asked.seq })).toBeDefined();
+    const other = await session.append("on");
+    expect((await log.tipOf(await log.refresh())).seq).toBe(other.version);
+  });
+});
+
+describe("a log of more than 32 MiB", () => {
+  it("is not kept in memory: neither what was read nor what was appended", async () => {
+    const { log, session } = await place();
+    const writer = new Writer(log, 5000);
+    const data = JSON.stringify({ role: "user", parts: [{ type: "text", text: "x".repeat(4 * 1024 * 1024) }] });
+    await fill(session, 1);
+    await log.path(await log.refresh());
+    for (let count = 1; count <= 9; count += 1) {
+      await writer.submit({ drafts: [{ id: `d${count}`, type: "message", data }] });
+      expect(log.tree.high).toBe(count <= 7 ? count + 1 : -1);
+    }
+    expect(await log.path(await log.refresh())).toHaveLength(10);
+    expect(log.tree.isEmpty).toBe(true);
+  }, 60_000);
+});
