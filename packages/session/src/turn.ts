@@ -366,7 +366,7 @@ export class Turn implements OpenTurn {
 
   #lost(error: unknown): void {
     this.#keeper.stop();
-    if (!this.#abort.signal.aborted) this.#abort.abort(error);
+    this.#abort.abort(error);
   }
 
   #assertOpen(what: string): void {
@@ -375,7 +375,6 @@ export class Turn implements OpenTurn {
   }
 
   #finish(): void {
-    if (this.#ended === "yes") return;
     this.#ended = "yes";
     this.#keeper.stop();
     this.#start.onEnd();

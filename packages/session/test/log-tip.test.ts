@@ -24,11 +24,11 @@ describe("a log that is not the one that was read", () => {
   });
 
   it("because it was rewritten is refused, and nothing of the old life is kept", async () => {
-    let incarnation: string | undefined;
+    let incarnation = "";
     const { log, session } = await place((store) => ({
       head: async (...parameters) => {
         const head = await store.head(...parameters);
-        return incarnation === undefined ? head : { ...head, incarnation };
+        return incarnation === "" ? head : { ...head, incarnation };
       },
     }));
     await fill(session, 3);
@@ -87,7 +87,7 @@ describe("where the next line is built", () => {
   it("says what the turn there waits for, until that turn has gone on, on whatever branch", async () => {
     const { log, session } = await place();
     const body = async (turn: { suspend(request: object): Promise<unknown> }): Promise<string> =>
-      `${String(await turn.suspend({ requestId: "r", reason: "?" }))}`;
+      JSON.stringify(await turn.suspend({ requestId: "r", reason: "?" }));
     await session.turn("q", body as never);
     const asked = await log.refresh();
     expect((await log.tipOf(asked)).waitsFor).toEqual(["r"]);

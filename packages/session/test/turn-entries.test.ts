@@ -108,6 +108,14 @@ describe("an answer", () => {
       },
     ],
     [
+      "whatever its role",
+      async (turn) => {
+        const { message } = await turn.append({ role: "user", parts: [{ type: "text", text: "answer" }] });
+        await turn.append("later");
+        return message;
+      },
+    ],
+    [
       "one with the id of the entry",
       async (turn) => {
         const { message } = await turn.append(says("answer"));
@@ -122,6 +130,15 @@ describe("an answer", () => {
     expect((await lastOf(t)).data).toMatchObject({ status: "completed", replySeq: 3 });
     expect(reply.message).toEqual((await t.messages())[1]);
     expect(reply.text).toBe("answer");
+  });
+
+  it("is known by the id of its entry also where the caller gave it another", async () => {
+    const { s, t } = await place();
+    const reply = await s.turn("q", async (turn) => {
+      await turn.append(says("answer", { id: "mine" }));
+      return says("whatever", { id: (await lastOf(t)).id });
+    });
+    expect([reply.text, texts(await t.messages())]).toEqual(["answer", ["q", "answer"]]);
   });
 
   it("that an earlier attempt has stored is found by its id, the last one if there are several", async () => {
@@ -194,6 +211,7 @@ describe("an end that is not an answer", () => {
     const turn = await open();
     await turn.complete("done");
     turn.cancel("cancelled", "late");
+    await turn.fail(new Error("late"));
     expect(turn.signal.aborted).toBe(false);
   });
 

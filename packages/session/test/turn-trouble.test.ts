@@ -28,6 +28,15 @@ describe("a turn that has lost its ground", () => {
     await turn.fail(lost);
   });
 
+  it("because another holds its lease is stopped without a write", async () => {
+    const lost = new AixgoError("FENCED", "another holds it");
+    const { open } = await place(() => ({ renew: () => Promise.reject(lost) }), { leaseMs: 60 });
+    const turn = await open();
+    if (!turn.signal.aborted) await new Promise((resolve) => turn.signal.addEventListener("abort", resolve, { once: true }));
+    expect(turn.signal.reason).toBe(lost);
+    await turn.fail(lost);
+  });
+
   it("is not one whose write merely failed", async () => {
     let fails = true;
     const { open, t } = await place((backend) => ({
@@ -147,6 +156,25 @@ describe("attachments of a turn", () => {
       Array(3).fill(true),
     );
     expect((await t.verify()).problems).toEqual([]);
+  });
+
+  it("that cannot be stored keep what names them out of the log", async () => {
+    const { open, t, s } = await place((backend) => ({
+      blobs: {
+        ...(backend.blobs as NonNullable<SessionBackend["blobs"]>),
+        put: () => Promise.reject(new AixgoError("PERMISSION_DENIED", "no room")),
+      },
+    }));
+    const turn = await open();
+    const refused = withCode("PERMISSION_DENIED");
+    await expect(turn.append({ role: "assistant", parts: [picture] })).rejects.toThrow(refused);
+    await expect(turn.run(() => s.append({ role: "user", parts: [picture] }))).rejects.toThrow(refused);
+    await turn.append("still here");
+    await expect(turn.complete({ role: "assistant", parts: [picture] })).rejects.toThrow(refused);
+    expect([texts(await t.messages()), await turnsOf(t)]).toEqual([
+      ["q", "still here"],
+      ["start 1", "end 1 failed"],
+    ]);
   });
 
   it("that take longer than the turn lasts are told so, and nothing that names them is written", async () => {

@@ -1,0 +1,248 @@
+import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync, closeSync, existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Entry } from "@aixgo/session/backend";
+import { createLayout, type Layout } from "../src/layout.ts";
+import type { Reading } from "../src/reading.ts";
+import { corrupt, type Damage, judge, recover } from "../src/recovery.ts";
+import { advance, type LogState } from "../src/scan.ts";
+import { LineWriter, temporaryStore } from "./support/writer.ts";
+
+const MIB = 1024 * 1024;
+
+/** Lets a reading read from memory. */
+function on<T>(bytes: Buffer, reading: Reading<T>): T {
+  let step = reading.next();
+  while (step.done !== true) {
+    const { offset, length } = step.value;
+    expect(offset).toBeGreaterThanOrEqual(0);
+    step = reading.next(bytes.subarray(offset, offset + length));
+  }
+  return step.value;
+}
+const judged = (bytes: Buffer, maxLineBytes = MIB): Damage | undefined =>
+  on(bytes, judge(on(bytes, advance(undefined, bytes.length)), bytes.length, maxLineBytes));
+
+interface Log {
+  readonly bytes: Buffer;
+  /** Where each line begins, and where the last ends. */
+  readonly starts: readonly number[];
+}
+function logOf(lines: readonly Buffer[]): Log {
+  const starts = [0];
+  for (const line of lines) starts.push((starts.at(-1) as number) + line.length + 1);
+  return { bytes: Buffer.concat(lines.flatMap((line) => [line, Buffer.from("\n")])), starts };
+}
+/** Header, groups of one, two, a batch of three, and of three lines at the end. */
+function sample(synced: boolean): Log {
+  const writer = new LineWriter();
+  const lines = [writer.header()];
+  const sync = (): Partial<Entry> => (synced ? { sync: writer.seq } : {});
+  lines.push(writer.message("1", sync()));
+  lines.push(writer.message("2", sync()), writer.message("3"));
+  lines.push(...writer.batch(["4", "5", "6"], sync()));
+  lines.push(writer.message("7", sync()), writer.message("8"), writer.message("9"));
+  return logOf(lines);
+}
+function changed({ bytes }: Log, at: number, to: number | ((byte: number) => number) = (byte) => byte ^ 1): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[at] = typeof to === "number" ? to : to(copy[at] as number);
+  return copy;
+}
+/** The batch of three is one: what is due is its first entry. */
+const dueAt = (seq: number): number => (seq === 5 || seq === 6 ? 4 : seq);
+
+describe.each([
+  ["without", false],
+  ["with", true],
+])("of a log that was written %s syncs", (_, synced) => {
+  const log = sample(synced);
+  const placeOf = (seq: number): Damage => ({ seq: dueAt(seq), offset: log.starts[seq] as number });
+  /** Nothing after these lines vouches for them: the last one, and with syncs the whole of the last group. */
+  const lastVouched = synced ? 6 : 8;
+
+  it("each cut is a torn tail, unless it is in the header, which was durable before it had its name", () => {
+    for (let cut = 0; cut <= log.bytes.length; cut += 1) {
+      const wanted = cut > 0 && cut < (log.starts[1] as number) ? { seq: 0, offset: 0 } : undefined;
+      expect(judged(log.bytes.subarray(0, cut)), `cut at ${cut}`).toEqual(wanted);
+    }
+  });
+
+  it("a change in a line is damage if a line behind it can tell that it was there, else a torn tail", () => {
+    for (let seq = 1; seq <= 9; seq += 1) {
+      const [start, end] = [log.starts[seq] as number, log.starts[seq + 1] as number];
+      // In the text, at the beginning, in the hash, and of the line end.
+      for (const at of [log.bytes.indexOf('"text":"', start) + 8, start, start + 20, end - 20, end - 1]) {
+        const wanted = seq <= lastVouched ? placeOf(seq) : undefined;
+        expect(judged(changed(log, at)), `line ${seq}, byte ${at - start}`).toEqual(wanted);
+      }
+    }
+  });
+
+  it("a byte that became a line end is damage like any other", () => {
+    for (let seq = 1; seq <= 8; seq += 1)
+      for (let at = log.starts[seq] as number; at < (log.starts[seq + 1] as number) - 1; at += 7)
+        expect(judged(changed(log, at, 10)), `line ${seq}, byte ${at}`).toEqual(seq <= lastVouched ? placeOf(seq) : undefined);
+  });
+
+  it("lines that are gone are damage if a later group stands behind them", () => {
+    const without = (first: number, count: number): Buffer =>
+      Buffer.concat([log.bytes.subarray(0, log.starts[first]), log.bytes.subarray(log.starts[first + count])]);
+    for (let seq = 1; seq <= 5; seq += 1) expect(judged(without(seq, 1)), `without ${seq}`).toEqual(placeOf(seq));
+    // With syncs only line 7 could tell, and what it was chained to is gone.
+    expect(judged(without(6, 1))).toEqual(synced ? undefined : placeOf(6));
+    expect(judged(without(7, 1))).toEqual(synced ? undefined : placeOf(7));
+    expect(judged(without(9, 1))).toBeUndefined();
+  });
+
+  it("NULs and other remains behind the end are a torn tail", () => {
+    for (const tail of [Buffer.alloc(9000), Buffer.from("garbage\nin lines\n"), Buffer.from('{"v":1,"seq":99,"x":1}\n{"v":1,"seq":3')])
+      expect(judged(Buffer.concat([log.bytes, tail]))).toBeUndefined();
+  });
+});
+
+describe("syncs", () => {
+  it("are known from the damaged line as well: what follows in its group proves nothing", () => {
+    const writer = new LineWriter();
+    const log = logOf([writer.header(), writer.message("1"), writer.message("2", { sync: 1 }), writer.message("3"), writer.message("4")]);
+    const at = log.bytes.indexOf('"text":"2"') + 8;
+    expect(judged(changed(log, at))).toBeUndefined();
+    // Without the word in it, what stands behind would have been written by somebody who had seen it whole.
+    const bare = logOf(rebuilt(["1", "2", "3", "4"]));
+    expect(judged(changed(bare, bare.bytes.indexOf('"text":"2"') + 8))).toEqual({ seq: 2, offset: bare.starts[2] });
+  });
+
+  it("vouch for what they name, and not for what came later", () => {
+    const writer = new LineWriter();
+    const log = logOf([
+      writer.header(),
+      writer.message("1", { sync: 0 }),
+      writer.message("2"),
+      // A group of another handle that knew only line 1 to be durable.
+      writer.message("3", { sync: 1 }),
+      writer.message("4", { sync: 3 }),
+    ]);
+    const flipped = (text: string): Damage | undefined => judged(changed(log, log.bytes.indexOf(`"text":"${text}"`) + 8));
+    expect(flipped("1")).toEqual({ seq: 1, offset: log.starts[1] });
+    expect(flipped("2")).toEqual({ seq: 2, offset: log.starts[2] });
+    expect(flipped("3")).toEqual({ seq: 3, offset: log.starts[3] });
+    expect(flipped("4")).toBeUndefined();
+    const shorter = logOf(
+      log.bytes
+        .toString()
+        .split("\n")
+        .slice(0, 4)
+        .map((line) => Buffer.from(line)),
+    );
+    expect(judged(changed(shorter, shorter.bytes.indexOf('"text":"2"') + 8))).toBeUndefined();
+  });
+
+  it("of one line later in a group make the lines before it prove nothing by themselves", () => {
+    const writer = new LineWriter();
+    const log = logOf([writer.header(), writer.message("1"), writer.message("2"), writer.message("3"), writer.message("4", { sync: 1 })]);
+    expect(judged(changed(log, log.bytes.indexOf('"text":"2"') + 8))).toBeUndefined();
+  });
+});
+function rebuilt(texts: readonly string[]): Buffer[] {
+  const writer = new LineWriter();
+  return [writer.header(), ...texts.map((text) => writer.message(text))];
+}
+
+describe("half of a batch", () => {
+  it("with whole lines behind it is damage: whoever wrote them had seen its end", () => {
+    const writer = new LineWriter();
+    const lines = [writer.header(), writer.message("1")];
+    const [half] = writer.batch(["2", "3"]) as [Buffer];
+    writer.seq -= 1;
+    writer.hash = (JSON.parse(half.toString()) as Entry).hash;
+    lines.push(half, writer.message("whole"));
+    const log = logOf(lines);
+    expect(judged(log.bytes)).toEqual({ seq: 2, offset: log.starts[3] });
+    expect(judged(log.bytes.subarray(0, log.starts[3]))).toBeUndefined();
+  });
+});
+
+describe("damage over more than one group can have", () => {
+  const header = (): Buffer[] => rebuilt(["1"]);
+  const behind = (tail: Buffer): [Buffer, number] => {
+    const { bytes } = logOf(header());
+    return [Buffer.concat([bytes, tail]), bytes.length];
+  };
+
+  it("is no torn tail if it has lines, wherever in it the first ends", () => {
+    for (const at of [0, 1024, 8 * MIB]) {
+      const tail = Buffer.alloc(8 * MIB + 1, "x");
+      tail[at] = 10;
+      const [bytes, offset] = behind(tail);
+      expect(judged(bytes), `line end at ${at}`).toEqual({ seq: 2, offset });
+    }
+    const edge = Buffer.alloc(8 * MIB, "x");
+    edge[1024] = 10;
+    expect(judged(behind(edge)[0])).toBeUndefined();
+  });
+
+  it("is one long line that was cut off, if it has none", () => {
+    expect(judged(behind(Buffer.alloc(9 * MIB, "x"))[0], 16 * MIB)).toBeUndefined();
+  });
+});
+
+describe("recovery under the lock", () => {
+  let store: string;
+  let layout: Layout;
+  let fd: number | undefined;
+  beforeEach(() => {
+    store = temporaryStore();
+    layout = createLayout(store, store);
+    mkdirSync(join(store, "writer"));
+  });
+  afterEach(() => {
+    if (fd !== undefined) closeSync(fd);
+    fd = undefined;
+    rmSync(store, { recursive: true, force: true });
+  });
+  const path = (): string => join(store, "writer", "id.jsonl");
+  const kept = (): Buffer | undefined => {
+    const damaged = layout.damaged("writer", "id");
+    return existsSync(damaged) ? readFileSync(damaged) : undefined;
+  };
+  function recovered(bytes: Buffer, state?: LogState): ReturnType<typeof recover> {
+    writeFileSync(path(), bytes, { mode: 0o600 });
+    if (fd !== undefined) closeSync(fd);
+    fd = openSync(path(), "r+");
+    return recover(fd, state, layout, "writer", "id", MIB);
+  }
+
+  it("cuts a torn tail, keeps what it cut, one behind the other, and leaves a whole log alone", () => {
+    const { bytes } = sample(true);
+    expect(recovered(bytes)).toMatchObject({ state: { head: { seq: 9, bytes: bytes.length } } });
+    expect(kept()).toBeUndefined();
+    expect(recovered(Buffer.concat([bytes, Buffer.from("torn")]))).toMatchObject({ state: { head: { seq: 9 } } });
+    expect(readFileSync(path())).toEqual(bytes);
+    const { state } = recovered(Buffer.concat([bytes, Buffer.from(" again")])) as { state: LogState };
+    expect(kept()?.toString()).toBe("torn again");
+    const long = Buffer.alloc(2 * MIB + 5, "y");
+    expect(recovered(Buffer.concat([bytes, long]), state)).toEqual({ state });
+    expect(kept()?.equals(Buffer.concat([Buffer.from("torn again"), long]))).toBe(true);
+    expect(statSync(path()).size).toBe(bytes.length);
+  });
+
+  it("cuts nothing that is damaged", () => {
+    const log = sample(false);
+    const bytes = changed(log, (log.starts[3] as number) + 120);
+    expect(recovered(bytes)).toEqual({ damage: { seq: 3, offset: log.starts[3] } });
+    expect(readFileSync(path())).toEqual(bytes);
+    expect(recovered(Buffer.from("no header"))).toEqual({ damage: { seq: 0, offset: 0 } });
+    expect(recovered(Buffer.alloc(0))).toEqual({ damage: { seq: 0, offset: 0 } });
+    expect(kept()).toBeUndefined();
+  });
+
+  it("says where the damage is, and what to do", () => {
+    const error = corrupt(layout, "writer", "id", { seq: 3, offset: 77 }, ": more");
+    expect(error).toMatchObject({
+      code: "ENTRY_CORRUPT",
+      details: { session: "id", seq: 3, offset: 77, file: "writer/id.jsonl" },
+      message: expect.stringMatching(/damaged at entry 3, byte 77: more\. Nothing was changed/) as string,
+    });
+    expect(error.message).not.toContain(store);
+  });
+});
