@@ -17,12 +17,12 @@ export const PLAN = {
   "session/turn": ["turn-entries", "turn-trouble", "turn", "exclusive-turns", "suspend"],
   "session/log": ["log", "log-tip", "session"],
   "session/history": ["history"],
-  "session-file/recovery": ["recovery", "damaged"],
+  "session-file/recovery": ["judge"],
   "session-file/journal": ["file-backend", "lease", "recovery", "damaged", "opened-log"],
   "session-file/open-log": ["opened-log", "recovery", "damaged", "file-backend"],
-  "session-file/lock-engine": ["stripes", "lease"],
-  "session-file/stripes": ["stripes", "lease"],
-  "session-file/lease": ["lease", "turns"],
+  "session-file/lock-engine": ["locks"],
+  "session-file/stripes": ["locks"],
+  "session-file/lease": ["lease-file", "lease"],
 };
 
 /** @param {string} name a module of the plan */
