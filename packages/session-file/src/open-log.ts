@@ -77,9 +77,11 @@ export class OpenLog {
     if (stat === undefined || stat.ino !== this.#ino || stat.dev !== this.#dev || stat.size < known || !this.#endsAsKnown(known))
       return "replaced";
     if (stat.size === known) return "current";
-    const torn = stat.size === this.tornSize;
-    if (locked === undefined && torn) return "current";
-    if (stat.size - known > SYNC_BYTES && !torn) return "behind";
+    // A short tail is read again: it may have been cut, and lines that are as long written in its place.
+    if (stat.size - known > SYNC_BYTES) {
+      if (stat.size !== this.tornSize) return "behind";
+      if (locked === undefined) return "current";
+    }
     const advanced = readNow(this.fd, advance(this.state, stat.size, this.marks.seen));
     this.#advanceTo(advanced.state as LogState);
     if (this.state.head.bytes === stat.size) return "current";
@@ -92,6 +94,7 @@ export class OpenLog {
     const left = recover(this.fd, this.state, this.#layout, this.folder, this.id, locked.maxLineBytes);
     if ("damage" in left) throw corrupt(this.#layout, this.folder, this.id, left.damage);
     this.#advanceTo(left.state);
+    this.tornSize = -1;
     return "current";
   }
 

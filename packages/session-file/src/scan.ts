@@ -30,7 +30,8 @@ export interface Followed {
 
 /**
  * Verifies the lines in `bytes` from `from` on, which continue `state`. The bytes before `from`, if there are any, are those
- * before it in the file. Throws `UNSUPPORTED_ENTRY` for a line of a later format that the chain vouches for.
+ * before it in the file. `seen` is shown the entries of whole batches. Throws `UNSUPPORTED_ENTRY` for a line of a later format that
+ * the chain vouches for.
  */
 export function follow(state: LogState | undefined, bytes: Buffer, from: number, seen?: (entry: Envelope) => void): Followed {
   const folding = new HeadFold(state?.head);
@@ -39,6 +40,8 @@ export function follow(state: LogState | undefined, bytes: Buffer, from: number,
   let sync = state?.sync;
   let due = 0;
   let of = 1;
+  /** Of a batch that is not whole yet: it may never be. */
+  const waiting: Envelope[] = [];
   let bad: number | undefined;
   for (let newline = bytes.indexOf(NEWLINE, end); newline >= 0; newline = bytes.indexOf(NEWLINE, end)) {
     const lastStart = folding.bytes;
@@ -63,7 +66,7 @@ export function follow(state: LogState | undefined, bytes: Buffer, from: number,
       }
       of = entry.batch?.[1] ?? 1;
       if (entry.sync !== undefined) sync = entry.sync;
-      seen?.(entry);
+      if (seen !== undefined) waiting.push(entry);
     } catch (error) {
       if (!isAixgoError(error, "ENTRY_CORRUPT")) throw error;
       bad = end;
@@ -71,7 +74,11 @@ export function follow(state: LogState | undefined, bytes: Buffer, from: number,
     }
     end = newline + 1;
     due = due + 1 < of ? due + 1 : 0;
-    if (due === 0) committed = { end, lastStart, sync };
+    if (due === 0) {
+      committed = { end, lastStart, sync };
+      for (const each of waiting) seen?.(each);
+      waiting.length = 0;
+    }
   }
   const next =
     committed.end === from
