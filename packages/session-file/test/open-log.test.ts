@@ -22,7 +22,7 @@ import { taken } from "../src/lease.ts";
 import { openLog, type OpenLog } from "../src/open-log.ts";
 import { createStripes, type Stripes } from "../src/stripes.ts";
 import { writeWrapped } from "../src/wrapped-keys.ts";
-import { append, createWith, LineWriter, open, temporaryStore } from "./support/writer.ts";
+import { append, createWith, type LineWriter, open, temporaryStore } from "./support/writer.ts";
 
 const LIMITS = { maxLineBytes: 16 * 1024 * 1024 };
 const corrupt = (details: object): Error =>

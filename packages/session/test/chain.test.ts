@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { asBuffer, claimedHash, endsWithHash, expectedHash, expectedHashIn, hashBehind, sealLine, TRAILER_BYTES } from "../src/chain.ts";
 
 const corrupt = expect.objectContaining({ code: "ENTRY_CORRUPT", message: expect.stringMatching(/does not end with its hash/) }) as Error;
@@ -52,6 +52,18 @@ describe("a line in a page", () => {
   it("has the same hash seen in the page as by itself", () => {
     expect(expectedHashIn(page, start, end, first.hash)).toBe(second.hash);
     expect(hashBehind(page, start, end)).toBe(second.hash);
+  });
+
+  it("is hashed without a copy where the line before it lies there", () => {
+    const exact = Buffer.concat([Buffer.from(`${first.hash}"}\n`), second.line]);
+    const copies = vi.spyOn(Buffer, "concat");
+    try {
+      expect(expectedHashIn(page, start, end, first.hash)).toBe(second.hash);
+      expect(expectedHashIn(exact, 46, exact.length, first.hash)).toBe(second.hash);
+      expect(copies).not.toHaveBeenCalled();
+    } finally {
+      copies.mockRestore();
+    }
   });
 
   it("is hashed behind the hash that is told, whatever lies before it in the page", () => {

@@ -148,7 +148,7 @@ describe("a turn that finds others' writes in its way", () => {
   });
 
   it("gives up in the end, and leaves the session free", async () => {
-    const { s, t } = await outrun(Number.POSITIVE_INFINITY, 50);
+    const { s, t } = await outrun(Number.POSITIVE_INFINITY, 500);
     await expect(s.turn("q", async () => "never", { queueTimeoutMs: 50 })).rejects.toThrow(withCode("SESSION_BUSY"));
     expect(texts(await t.messages()).every((text) => text === "theirs")).toBe(true);
     expect((await t.turn("free", async () => "again")).text).toBe("again");
