@@ -31,8 +31,7 @@ describe("the first batch of a turn", () => {
     expect(began).toMatchObject({ type: "turn", seq: 2, turn: 2, fence: 1, batch: [0, 2] });
     expect(began.data).toEqual({
       phase: "start",
-      ...(turnKey === undefined ? undefined : { key: turnKey }),
-      inputDigest: expect.stringMatching(/^[\w-]{43}$/) as string,
+      ...(turnKey === undefined ? undefined : { key: turnKey, inputDigest: expect.stringMatching(/^[\w-]{43}$/) as string }),
       attempt: 1,
     });
     expect("op" in began).toBe(turnKey !== undefined);
