@@ -152,9 +152,9 @@ export class Writer {
       const { batch } = pending;
       const first = group[0]?.batch;
       if (first !== undefined) {
-        const alone = batch.acquire !== undefined || first.acquire !== undefined || first.release === true;
         if (
-          alone ||
+          batch.acquire !== undefined ||
+          first.acquire !== undefined ||
           batch.lease?.token !== first.lease?.token ||
           entries + batch.drafts.length > MAX_GROUP_ENTRIES ||
           bytes + pending.bytes > MAX_GROUP_BYTES

@@ -172,6 +172,8 @@ describe("a batch that has landed", () => {
     const second = writer.submit({ drafts: drafts(300), check: (head) => order.push(`check ${head.seq}`) });
     expect(writer.isIdle).toBe(false);
     const written = await first;
+    await writer.settled();
+    expect([writer.isIdle, writer.rebaseMs]).toEqual([true, 5000]);
     await second;
     expect(order).toEqual(["landed 2", "check 2"]);
     expect(written).toMatchObject({ first: 1, tip: { seq: 2, n: 2 }, timestamp: written.entries()[0]?.timestamp });
@@ -296,12 +298,22 @@ describe("a store that fails", () => {
   };
 
   it("is asked again ever more slowly, and no longer than it may take", async () => {
-    const { writer, requests } = await place(failing("OUTCOME_UNKNOWN", Number.POSITIVE_INFINITY), 400);
+    const { writer, requests } = await place(failing("OUTCOME_UNKNOWN", Number.POSITIVE_INFINITY), 1000);
     expect(await outcomes([writer.submit({ drafts: [draft()] })])).toEqual(["OUTCOME_UNKNOWN"]);
-    // Pauses of at least 2.5, 5, 10 … 125 ms.
-    expect(requests.length).toBeGreaterThan(2);
-    expect(requests.length).toBeLessThan(12);
+    // Pauses that begin with 5 ms and end with 250, or half of it.
+    expect(requests.length).toBeGreaterThan(5);
+    expect(requests.length).toBeLessThan(18);
     for (const { lines } of requests) expect(lines).toEqual(requests[0]?.lines);
+  });
+
+  it("is given its time again when nobody has asked for long", async () => {
+    const { writer, requests } = await place(failing("BACKEND_UNAVAILABLE", Number.POSITIVE_INFINITY), 50);
+    for (let round = 0; round < 2; round += 1) {
+      const before = requests.length;
+      expect(await outcomes([writer.submit({ drafts: [draft()] })])).toEqual(["BACKEND_UNAVAILABLE"]);
+      expect(requests.length - before, `round ${round}`).toBeGreaterThan(1);
+      await new Promise((resolve) => setTimeout(resolve, 120));
+    }
   });
 
   it("as nothing that passes is not asked again", async () => {
