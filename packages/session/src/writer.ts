@@ -281,6 +281,7 @@ export class Writer {
     if (lease !== undefined) request.lease = lease;
     if (release !== undefined) request.release = release;
     let unknown: AixgoError | undefined;
+    let wasDown = false;
     for (let pause = 5; ; pause = Math.min(pause * 2, 250)) {
       try {
         const answer = await log.backend.append(log.ref, request);
@@ -296,7 +297,8 @@ export class Writer {
       } catch (error) {
         if (isAixgoError(error, "OUTCOME_UNKNOWN")) unknown = error;
         const isDown = isAixgoError(error, "BACKEND_UNAVAILABLE") && error.retryable;
-        const isOver = performance.now() > (isDown && unknown === undefined ? this.#endOfOutage() : deadline);
+        const isOver = performance.now() > (isDown && unknown === undefined ? this.#endOfOutage(wasDown) : deadline);
+        wasDown = isDown;
         // What this attempt has not written, the one before may have.
         if (isOver || !(isDown || error === unknown))
           throw isAixgoError(error) && OF_THE_STORE.has(error.code) ? (unknown ?? error) : error;
@@ -307,11 +309,12 @@ export class Writer {
 
   /**
    * Until when a store that cannot be had is asked again. Counted from the first refusal: what has waited behind a group that was
-   * given up does not wait as long again.
+   * given up does not wait as long again. `goesOn`: this very append was refused before, however long it has paused since.
    */
-  #endOfOutage(): number {
+  #endOfOutage(goesOn: boolean): number {
     const at = performance.now();
-    const since = this.#outage !== undefined && at - this.#outage.seen <= this.#rebaseMs ? this.#outage.since : at;
+    const known = this.#outage;
+    const since = known !== undefined && (goesOn || at - known.seen <= this.#rebaseMs) ? known.since : at;
     this.#outage = { since, seen: at };
     return since + this.#rebaseMs;
   }
