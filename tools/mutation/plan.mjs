@@ -20,8 +20,8 @@ export const PLAN = {
   "session-file/recovery": ["judge"],
   "session-file/journal": ["journal", "lease", "faults", "half-batch"],
   "session-file/open-log": ["open-log", "half-batch", "opened-log"],
-  "session-file/lock-engine": ["locks"],
-  "session-file/stripes": ["locks"],
+  "session-file/lock-engine": ["locks", "lock-fallback"],
+  "session-file/stripes": ["locks", "lock-pauses"],
   "session-file/lease": ["lease-file", "lease"],
 };
 

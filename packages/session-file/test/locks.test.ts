@@ -99,6 +99,7 @@ describe("a stripe that is free", () => {
     stripes.close();
     expect(engine.asked).toEqual(["close", "lock 00", "unlock 00", "close"]);
     const own = createStripes(folder, { lockTimeoutMs: 40, singleProcess: true, maxOpen: 3 });
+    own.close();
     expect(own.tryHold("00", () => own.tryHold("00", () => "inner"))).toEqual({ value: { value: "inner" } });
     own.close();
     expect(own.tryHold("00", () => "again")).toEqual({ value: "again" });
@@ -142,7 +143,9 @@ describe("a stripe that is taken", () => {
         details,
       }) as Error,
     );
-    expect(engine.asked.filter((each) => each !== "lock 0a")).toEqual(["holder 0a"]);
+    const error = await stripes.hold("0a", "testing", () => "never").catch((thrown: unknown) => thrown as { details: object });
+    expect(Object.keys((error as { details: object }).details)).toEqual(Object.keys(details));
+    expect(engine.asked.filter((each) => each !== "lock 0a")).toEqual(["holder 0a", "holder 0a"]);
     expect(engine.asked.length).toBeGreaterThan(4);
     stripes.close();
   });
@@ -165,10 +168,12 @@ describe("the engine", () => {
 
   it("of a single process locks nothing", () => {
     const engine = createLockEngine(folder, true);
-    expect([engine.tryLock(1, path()), engine.tryLock(1, path()), engine.holder(path())]).toEqual([true, true, undefined]);
-    engine.unlock(1, path());
+    const [one, two] = [openLock(), openLock()];
+    expect([engine.tryLock(one, path()), engine.tryLock(two, path()), engine.holder(path())]).toEqual([true, true, undefined]);
+    engine.unlock(one, path());
     engine.close();
-    expect(readdirSync(folder)).toEqual([]);
+    for (const fd of [one, two]) closeSync(fd);
+    expect(readdirSync(folder)).toEqual(["00"]);
   });
 
   it("of the kernel keeps two descriptors apart, and finds who holds the lock", () => {
@@ -178,6 +183,7 @@ describe("the engine", () => {
     expect([engine.tryLock(one, path()), engine.tryLock(two, path())]).toEqual([true, false]);
     expect(engine.holder(path())).toBe(process.pid);
     expect(engine.holder(join(folder, "01"))).toBeUndefined();
+    expect(readdirSync(folder)).toEqual(["00"]);
     engine.unlock(one, path());
     expect(engine.holder(path())).toBeUndefined();
     expect(engine.tryLock(two, path())).toBe(true);
@@ -212,6 +218,7 @@ describe("links that stand for locks", () => {
     const engine = createFileEngine(folder);
     expect(engine.tryLock(0, path())).toBe(true);
     expect(decodeRecord(readFileSync(held()))).toEqual(ownIdentity());
+    expect(opened()).toEqual([]);
     const [, owner] = readdirSync(folder).toSorted() as [string, string];
     expect(owner).toMatch(new RegExp(`^owner-${process.pid}-`));
     expect(statSync(join(folder, owner)).mode & 0o777).toBe(0o600);
