@@ -1,4 +1,4 @@
-// npm run test:mutation [module …]: breaks modules in small ways; their tests must notice each.
+// npm run test:mutation [module[:first line-last line] …]: breaks modules in small ways; their tests must notice each.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
@@ -9,11 +9,13 @@ import { countOf, keep, readReport, shown, survivorsOf } from "./results.mjs";
 
 const STRYKER = join(dirname(createRequire(import.meta.url).resolve("@stryker-mutator/core/package.json")), "bin", "stryker.js");
 
-/** @param {string} name a module of the plan. Throws if the run itself fails. */
+/** @param {string} name a module of the plan, or lines of one. Throws if the run itself fails. */
 async function mutate(name) {
-  const { folder, source, tests } = pathsOf(name);
-  const args = ["run", "tools/mutation/stryker.config.mjs", "--mutate", source, "--testFiles", tests.join(",")];
-  const kept = join(ROOT, ".artifacts", "mutation", `${name.replace("/", ".")}.json`);
+  const [module = "", lines] = name.split(":");
+  const { folder, source, tests } = pathsOf(module);
+  const broken = lines === undefined ? source : `${source}:${lines}`;
+  const args = ["run", "tools/mutation/stryker.config.mjs", "--mutate", broken, "--testFiles", tests.join(",")];
+  const kept = join(ROOT, ".artifacts", "mutation", `${name.replace("/", ".").replace(":", ".")}.json`);
   const env = { ...process.env, AIXGO_MUTATED: folder, AIXGO_MUTATION_REPORT: kept };
   const child = spawn(process.execPath, [STRYKER, ...args], { cwd: ROOT, env, stdio: ["ignore", "inherit", "inherit"] });
   const stop = () => child.kill("SIGTERM");
@@ -29,7 +31,7 @@ async function mutate(name) {
 }
 
 const names = process.argv.slice(2);
-const unknown = names.filter((name) => !Object.hasOwn(PLAN, name));
+const unknown = names.filter((name) => !/^[^:]+(:\d+-\d+)?$/.test(name) || !Object.hasOwn(PLAN, name.replace(/:.*/, "")));
 if (unknown.length > 0) {
   process.stderr.write(`aixgo: there is no module ${unknown.join(", ")} to break; there are ${Object.keys(PLAN).join(", ")}\n`);
   process.exitCode = 2;

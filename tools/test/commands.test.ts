@@ -100,7 +100,7 @@ describe("the mutation plan", () => {
   it("has its results on the page, as the last runs left them", () => {
     const page = readFileSync(`${ROOT}/docs/mutation.md`, "utf8");
     const results = readResults();
-    expect(Object.keys(results).filter((module) => !Object.hasOwn(PLAN, module))).toEqual([]);
+    expect(Object.keys(results).filter((module) => !Object.hasOwn(PLAN, module.replace(/:.*/, "")))).toEqual([]);
     expect(withTable(page, tableOf(results))).toBe(page);
   });
 });

@@ -59,7 +59,7 @@ function isVouchedFor(bytes: Buffer, bad: number, state: LogState, seq: number):
     try {
       sync = envelopeOf(bytes.subarray(start, end)).sync;
     } catch {
-      continue;
+      // Of a later format: it was written behind what is damaged all the same.
     }
     if (sync !== undefined && sync >= seq) return true;
     synced ||= sync !== undefined;

@@ -1,4 +1,15 @@
-import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync, closeSync, existsSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Entry } from "@aixgo/session/backend";
@@ -148,6 +159,51 @@ function rebuilt(texts: readonly string[]): Buffer[] {
   return [writer.header(), ...texts.map((text) => writer.message(text))];
 }
 
+describe("lines behind the damage", () => {
+  const damage = (log: Log): Damage => ({ seq: 2, offset: log.starts[2] as number });
+  const spoilt = (log: Log): Buffer => changed(log, log.bytes.indexOf('"text":"2"') + 8);
+
+  it("are looked for behind each line end that the damaged hash may have become, up to a few", () => {
+    const log = logOf(rebuilt(["1", "2", "3"]));
+    const end = log.starts[3] as number;
+    for (const [count, wanted] of [
+      [1, damage(log)],
+      [2, damage(log)],
+      [3, undefined],
+    ] as const) {
+      const bytes = Buffer.from(log.bytes);
+      for (let index = 0; index < count; index += 1) bytes[end - 10 - index * 10] = 10;
+      expect(judged(bytes), `${count} line ends in a hash`).toEqual(wanted);
+    }
+  });
+
+  it("are looked for where a line end was lost as well, whatever else became one", () => {
+    const log = logOf(rebuilt(["1", "2", "3"]));
+    const bytes = changed(log, (log.starts[3] as number) - 1);
+    bytes[bytes.indexOf('"text":"2"') + 8] = 10;
+    expect(judged(bytes)).toEqual(damage(log));
+  });
+
+  it("vouch for it also if they are of a later format", () => {
+    const writer = new LineWriter();
+    const later = { v: 2 } as unknown as Partial<Entry>;
+    const log = logOf([writer.header(), writer.message("1"), writer.message("2"), writer.message("3", later)]);
+    expect(log.bytes.toString()).toContain('{"v":2,"seq":3');
+    expect(judged(spoilt(log))).toEqual(damage(log));
+  });
+
+  it("are no syncs where they only look like it", () => {
+    const log = logOf(rebuilt(["1", "2", "3"]));
+    expect(judged(Buffer.concat([spoilt(log), Buffer.from('torn,"sync":9')]))).toEqual(damage(log));
+  });
+
+  it("prove nothing if they belong to nothing", () => {
+    const { bytes } = logOf(rebuilt(["1"]));
+    const strangers = ["a", "b", "c"].map((text) => rebuilt([text])[1] as Buffer);
+    expect(judged(Buffer.concat([bytes, logOf(strangers).bytes]))).toBeUndefined();
+  });
+});
+
 describe("half of a batch", () => {
   it("with whole lines behind it is damage: whoever wrote them had seen its end", () => {
     const writer = new LineWriter();
@@ -179,6 +235,14 @@ describe("damage over more than one group can have", () => {
     const edge = Buffer.alloc(8 * MIB, "x");
     edge[1024] = 10;
     expect(judged(behind(edge)[0])).toBeUndefined();
+  });
+
+  it("is no torn tail only because of a line end behind the longest line there may be", () => {
+    const tail = Buffer.alloc(9 * MIB, "x");
+    tail[8 * MIB + 1] = 10;
+    expect(judged(behind(tail)[0])).toBeUndefined();
+    const [bytes, offset] = behind(tail);
+    expect(judged(bytes, 9 * MIB)).toEqual({ seq: 2, offset });
   });
 
   it("is one long line that was cut off, if it has none", () => {
@@ -223,6 +287,14 @@ describe("recovery under the lock", () => {
     const long = Buffer.alloc(2 * MIB + 5, "y");
     expect(recovered(Buffer.concat([bytes, long]), state)).toEqual({ state });
     expect(kept()?.equals(Buffer.concat([Buffer.from("torn again"), long]))).toBe(true);
+    const open = readdirSync("/proc/self/fd").map((each) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${each}`);
+      } catch {
+        return "";
+      }
+    });
+    expect(open.filter((each) => each.startsWith(store))).toEqual([path()]);
     expect(statSync(path()).size).toBe(bytes.length);
   });
 
