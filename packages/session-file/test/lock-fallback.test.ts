@@ -1,18 +1,20 @@
 import { readdirSync, rmSync } from "node:fs";
+import type * as Modules from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createLockEngine } from "../src/lock-engine.ts";
+import type * as Identity from "../src/process-identity.ts";
 import { temporaryStore } from "./support/writer.ts";
 
 const { shown } = vi.hoisted(() => ({ shown: { boot: "a boot", start: "a start" } }));
 vi.mock("node:module", async (original) => ({
-  ...(await original<typeof import("node:module")>()),
+  ...(await original<typeof Modules>()),
   createRequire: () => () => {
     throw new Error("no prebuilt binary for this platform");
   },
 }));
 vi.mock("../src/process-identity.ts", async (original) => {
-  const real = await original<typeof import("../src/process-identity.ts")>();
+  const real = await original<typeof Identity>();
   return { ...real, ownIdentity: () => ({ ...real.ownIdentity(), ...shown }) };
 });
 

@@ -1,4 +1,5 @@
 import { rmSync } from "node:fs";
+import type * as Timers from "node:timers/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createStripes } from "../src/stripes.ts";
@@ -6,7 +7,7 @@ import { temporaryStore } from "./support/writer.ts";
 
 const { waits } = vi.hoisted(() => ({ waits: [] as (number | "a turn")[] }));
 vi.mock("node:timers/promises", async (original) => {
-  const real = await original<typeof import("node:timers/promises")>();
+  const real = await original<typeof Timers>();
   return {
     ...real,
     setImmediate: () => (waits.push("a turn"), real.setImmediate()),
