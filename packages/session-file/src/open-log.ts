@@ -77,11 +77,11 @@ export class OpenLog {
     if (stat === undefined || stat.ino !== this.#ino || stat.dev !== this.#dev || stat.size < known || !this.#endsAsKnown(known))
       return "replaced";
     if (stat.size === known) return "current";
-    // A short tail is read again: it may have been cut, and lines that are as long written in its place.
-    if (stat.size - known > SYNC_BYTES) {
-      if (stat.size !== this.tornSize) return "behind";
-      if (locked === undefined) return "current";
-    }
+    const isSeen = stat.size === this.tornSize;
+    const isLong = stat.size - known > SYNC_BYTES;
+    if (isLong && !isSeen) return "behind";
+    // A short tail is read again: it may have been cut, and lines that are as long written in its place. Damage is opened anew anyway.
+    if (isSeen && locked === undefined && (isLong || this.damage !== undefined)) return "current";
     const advanced = readNow(this.fd, advance(this.state, stat.size, this.marks.seen));
     this.#advanceTo(advanced.state as LogState);
     if (this.state.head.bytes === stat.size) return "current";

@@ -115,6 +115,7 @@ describe("opening a log", () => {
     const log = await logOf(writer);
     expect(log.state.head.seq).toBe(2);
     expect(log.damage).toEqual(corrupt({ seq: 3, session: writer.ref.id }));
+    expect([log.refresh(undefined), log.state.head.seq]).toEqual(["current", 2]);
     log.saveSidecar();
     expect(existsSync(sidecarOf(writer))).toBe(false);
   });
