@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { assertWhole } from "../src/log.ts";
+import { assertWhole, linesSince } from "../src/log.ts";
 import { Writer } from "../src/writer.ts";
 import { fill, logPlace as place } from "./log-place.ts";
 import { withCode } from "./turns.ts";
@@ -103,6 +103,52 @@ describe("where the next line is built", () => {
     expect(await log.waitingAt({ headSeq: asked.headSeq, seq: asked.seq })).toBeDefined();
     const other = await session.append("on");
     expect((await log.tipOf(await log.refresh())).seq).toBe(other.version);
+  });
+});
+
+describe("the head of a session at rest", () => {
+  it("is known once its end was read, while no turn runs or waits there and nothing is damaged", async () => {
+    const { log, session } = await place();
+    expect(log.headAtRest).toBeUndefined();
+    const head = await log.refresh();
+    expect(log.headAtRest).toBeUndefined();
+    await log.tipOf(head);
+    expect(log.headAtRest).toBe(head);
+    log.adopt({ ...head, lease: { fence: 1, holder: "h", expiresInMs: 0 } });
+    expect(log.headAtRest).toBeUndefined();
+    log.adopt({ ...head, damage: { seq: 1, message: "broken" } });
+    expect(log.headAtRest).toBeUndefined();
+    log.adopt(head);
+    expect(log.headAtRest).toBe(head);
+    await session.turn("q", async (turn) => JSON.stringify(await turn.suspend({ requestId: "r", reason: "?" })));
+    const asked = await log.refresh();
+    await log.tipOf(asked);
+    expect([asked.lease, log.headAtRest]).toEqual([undefined, undefined]);
+  });
+
+  it("is followed by the lines that a conflict brings, which are verified", async () => {
+    const { log, session, backend } = await place();
+    await fill(session, 3);
+    const first = await log.one(1);
+    const pages: Uint8Array[] = [];
+    for await (const page of backend.read(log.ref, { from: 2 })) pages.push(page);
+    const since = Buffer.concat(pages);
+    expect(linesSince(log.ref.id, first, since).map(({ entry }) => entry.seq)).toEqual([2, 3]);
+    const changed = Buffer.from(since.toString().replace("1x", "1y"));
+    expect(() => linesSince(log.ref.id, first, changed)).toThrow(withCode("ENTRY_CORRUPT"));
+  });
+
+  it("is read with the signal of who reads", async () => {
+    const signals: unknown[] = [];
+    const { log, session } = await place((store) => ({
+      read: (ref, range) => (signals.push(range?.signal), store.read(ref, range)),
+    }));
+    await fill(session, 3);
+    const { signal } = new AbortController();
+    const head = await log.refresh();
+    await log.one(2);
+    await log.path(head, signal);
+    expect(signals).toEqual([undefined, signal]);
   });
 });
 
