@@ -59,12 +59,22 @@ export function createStripes(
 
   function tryHold<T>(stripe: string, body: () => T): { readonly value: T } | undefined {
     engine ??= createLockEngine(folder, options.singleProcess);
-    const { fd, path } = lockFile(stripe);
-    if (!engine.tryLock(fd, path)) return undefined;
+    const file = lockFile(stripe);
+    if (!engine.tryLock(file.fd, file.path)) return undefined;
     try {
       return { value: body() };
     } finally {
+      release(engine, stripe, file);
+    }
+  }
+
+  function release(engine: LockEngine, stripe: string, { fd, path }: LockFile): void {
+    try {
       engine.unlock(fd, path);
+    } catch {
+      // What the body has done is done, and its caller is to hear of it. The kernel frees a lock with its descriptor.
+      open.delete(stripe);
+      closeSync(fd);
     }
   }
 

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createFileEngine } from "../src/lock-engine.ts";
+import { createFileEngine, createNativeEngine } from "../src/lock-engine.ts";
 import { ownIdentity } from "../src/process-identity.ts";
 import { encodeRecord } from "../src/record.ts";
 import { createStripes } from "../src/stripes.ts";
@@ -43,6 +44,24 @@ describe("stripes", () => {
     ).rejects.toThrow("body");
     expect(await stripes.hold("00", "testing", () => 1)).toBe(1);
     stripes.close();
+  });
+
+  it("are free where the system refuses to unlock, and the body's answer stands", async () => {
+    const native = createRequire(import.meta.url)("fs-native-extensions") as { tryLock(fd: number): boolean };
+    const engine = createNativeEngine({
+      tryLock: (fd) => native.tryLock(fd),
+      unlock: () => {
+        throw Object.assign(new Error("no locks available"), { code: "ENOLCK" });
+      },
+    });
+    const stripes = createStripes(folder, { ...options, engine });
+    const other = createStripes(folder, options);
+    for (let round = 0; round < 3; round += 1) {
+      expect(await stripes.hold("00", "testing", () => round)).toBe(round);
+      expect(other.tryHold("00", () => "free")).toEqual({ value: "free" });
+    }
+    stripes.close();
+    other.close();
   });
 
   it("are kept by lock files that nobody removes", async () => {
