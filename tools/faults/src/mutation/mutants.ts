@@ -108,7 +108,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "no lock",
     row: "R7",
     breaks: "writers do not wait for each other",
-    changes: [{ file: `${FILE}/stripes.js`, from: "if (!engine.tryLock(fd, path))", to: "if (false)" }],
+    changes: [{ file: `${FILE}/stripes.js`, from: "if (!engine.tryLock(file.fd, file.path))", to: "if (false)" }],
   },
   {
     name: "lease runs out at once",
