@@ -18,7 +18,7 @@ export const PLAN = {
   "session/log": ["log", "log-tip", "session"],
   "session/history": ["history"],
   "session-file/recovery": ["judge"],
-  "session-file/journal": ["journal", "lease", "faults", "half-batch"],
+  "session-file/journal": ["journal", "journal-access", "journal-trouble", "lease", "faults", "half-batch", "damaged"],
   "session-file/open-log": ["open-log", "half-batch", "opened-log"],
   "session-file/lock-engine": ["locks", "lock-fallback"],
   "session-file/stripes": ["locks", "lock-pauses"],
