@@ -1,4 +1,4 @@
-import { closeSync, constants, linkSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, constants, linkSync, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { AixgoError } from "@aixgo/core";
@@ -91,10 +91,15 @@ export function createFileEngine(folder: string): LockEngine {
     const holder = ownerOf(path);
     return holder === "unknown" || (holder !== undefined && isDead(holder));
   };
+  /** Left by an `unlock` that failed: the link is still this engine's, and nobody breaks a lock of the living. */
+  const isOwn = (path: string): boolean => {
+    const left = lstatSync(path, { throwIfNoEntry: false });
+    return left !== undefined && left.ino === lstatSync(owner, { throwIfNoEntry: false })?.ino;
+  };
   return {
     tryLock(_, path) {
       const held = `${path}.held`;
-      if (link(held)) return true;
+      if (link(held) || isOwn(held)) return true;
       if (!stale(held) || !link(`${path}.break`)) return false;
       try {
         if (stale(held)) removeFile(held);

@@ -72,7 +72,8 @@ export function createStripes(
     try {
       engine.unlock(fd, path);
     } catch {
-      // What the body has done is done, and its caller is to hear of it. The kernel frees a lock with its descriptor.
+      // What the body has done is done, and its caller is to hear of it. The kernel frees a lock with its descriptor; a lock that is a
+      // link stays this engine's, which takes it again.
       open.delete(stripe);
       closeSync(fd);
     }

@@ -89,6 +89,21 @@ describe("locks without the kernel's help", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it("that could not be given back are taken again by whoever has them, and by nobody else", () => {
+    const one = createFileEngine(folder);
+    const two = createFileEngine(folder);
+    expect(one.tryLock(0, path())).toBe(true);
+    // The system refuses to remove the link: there is no unlock.
+    expect(two.tryLock(0, path())).toBe(false);
+    expect(one.tryLock(0, path())).toBe(true);
+    one.unlock(0, path());
+    expect(two.tryLock(0, path())).toBe(true);
+    expect(one.tryLock(0, path())).toBe(false);
+    two.unlock(0, path());
+    one.close();
+    two.close();
+  });
+
   it("of the dead, of an earlier boot, and what a power cut left are taken over", async () => {
     const engine = createFileEngine(folder);
     const child = spawn(process.execPath, ["-e", ""]);

@@ -26,7 +26,7 @@ import type { Session } from "./session.ts";
 import type { PathMessage } from "./tree.ts";
 import { lastWords, opOf } from "./suspension.ts";
 import type { TurnData, TurnKey, TurnStatus } from "./turn-data.ts";
-import { markOf, requestOp } from "./turn-log.ts";
+import { requestOp, turnWithOp } from "./turn-log.ts";
 import { type Batch, now, type Written } from "./writer.ts";
 
 /** Reasons that travel through a lease's `cancelRequested`. */
@@ -221,16 +221,16 @@ export class Turn implements OpenTurn {
   async #assertNewQuestions(requests: readonly SuspendRequest[]): Promise<void> {
     const { open, key, turnSeq } = this.#start;
     const { log } = open;
-    for (const { requestId } of requests) {
-      const seq = await log.backend.find(log.ref, { op: requestOp(requestId) });
-      if (seq === undefined) continue;
-      const earlier = markOf(await log.one(seq));
-      if (earlier.turnSeq === turnSeq || (key !== undefined && earlier.data.key === key.key)) continue;
-      throw new AixgoError(
-        "INVALID_INPUT",
-        `turn ${this.id} of session ${log.ref.id} asks under the request id ${JSON.stringify(requestId)}, which was answered in another turn. Make the id of the turn's own, such as context.session.turnId and a name`,
-      );
-    }
+    await Promise.all(
+      requests.map(async ({ requestId }) => {
+        const answered = await turnWithOp(log, requestOp(requestId));
+        if (answered === undefined || answered.turnSeq === turnSeq || (key !== undefined && answered.data.key === key.key)) return;
+        throw new AixgoError(
+          "INVALID_INPUT",
+          `turn ${this.id} of session ${log.ref.id} asks under the request id ${JSON.stringify(requestId)}, which was answered in another turn. Make the id of the turn's own, such as context.session.turnId and a name`,
+        );
+      }),
+    );
   }
 
   run<T>(body: () => T): T {
