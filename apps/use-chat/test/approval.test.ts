@@ -1,50 +1,11 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { LanguageModel } from "@aixgo/agents";
 import { createScriptedModel } from "@aixgo/agents/testing";
-import { createSessionManager, type Session } from "@aixgo/session";
-import { createFileBackend } from "@aixgo/session-file";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createOfflineModel } from "../src/offline-model.ts";
-import { type Server, startServer } from "../src/server.ts";
-import { openPage, type Page } from "./page.ts";
+import { describe, expect, it } from "vitest";
+import type { Server } from "../src/server.ts";
+import { chats, settled, shows } from "./chats.ts";
+import type { Page } from "./page.ts";
 
-let baseDir: string;
-const servers = new Set<Server>();
-const pages = new Set<Page>();
-beforeEach(async () => {
-  baseDir = await mkdtemp(join(tmpdir(), "aixgo-use-chat-"));
-});
-afterEach(async () => {
-  for (const page of pages) page.close();
-  for (const server of servers) await server.close();
-  pages.clear();
-  servers.clear();
-  await rm(baseDir, { recursive: true, force: true, maxRetries: 3 });
-});
+const { servers, start, stop, open, close, stored } = chats();
 
-async function start(port = 0, model: LanguageModel = createOfflineModel(0)): Promise<Server> {
-  const server = await startServer({ baseDir, model, port });
-  servers.add(server);
-  return server;
-}
-async function stop(server: Server): Promise<void> {
-  servers.delete(server);
-  await server.close();
-}
-async function open(server: Server, user = "ada"): Promise<Page> {
-  const page = await openPage(server.url, "chat-1", user);
-  pages.add(page);
-  return page;
-}
-function close(page: Page): void {
-  pages.delete(page);
-  page.close();
-}
-
-const shows = (page: Page, text: string) => expect.poll(() => page.text(), { timeout: 20_000 }).toBe(text);
-const settled = (page: Page) => expect.poll(() => page.chat.status, { timeout: 20_000 }).toBe("ready");
 interface ToolPart {
   readonly type: string;
   readonly state: string;
@@ -57,13 +18,6 @@ const askedBy = (page: Page): readonly string[] =>
   toolsOf(page).flatMap(({ state, approval }) => (state === "approval-requested" ? [approval?.id as string] : []));
 const posts = (page: Page): readonly unknown[] => page.requests.flatMap(({ method, body }) => (method === "POST" ? [body] : []));
 
-async function stored<T>(read: (session: Session) => Promise<T>): Promise<T> {
-  await using sessions = createSessionManager({ backend: createFileBackend({ baseDir }) });
-  const session = await sessions.getOrCreate("assistant", "ada", { key: "chat:ada:chat-1" });
-  const result = await read(session);
-  expect((await session.verify()).problems).toEqual([]);
-  return result;
-}
 /** The notes that the tools have written, in order. */
 const states = (): Promise<unknown[]> =>
   stored(async (session) => {
@@ -135,7 +89,7 @@ describe("a tool that needs the user's approval", () => {
     const server = await start();
     const page = await waiting(server, "eggs");
     await stop(server);
-    const again = await start(Number(new URL(server.url).port));
+    const again = await start(undefined, Number(new URL(server.url).port));
     // A browser asks again when a connection that it kept is gone; the fetch of Node does not.
     const reaches = (): Promise<boolean> =>
       fetch(`${again.url}/chat/other`, { headers: { "x-user": "eve" } }).then(
@@ -164,7 +118,7 @@ describe("a tool that needs the user's approval", () => {
 
   it("may be followed by another one in the same turn", async () => {
     const removes = (text: string) => ({ toolCalls: [{ toolName: "remove_note", input: { text } }] });
-    const page = await open(await start(0, createScriptedModel([removes("milk"), removes("eggs"), "Both are gone."])));
+    const page = await open(await start(createScriptedModel([removes("milk"), removes("eggs"), "Both are gone."])));
     await page.chat.sendMessage({ text: "tidy up" });
     for (const seen of ["", "[remove_note output-available] "]) {
       await shows(page, `user: tidy up\nassistant: ${seen}[remove_note approval-requested]`);

@@ -1,50 +1,10 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import type { LanguageModel } from "@aixgo/agents";
 import { createScriptedModel } from "@aixgo/agents/testing";
-import { createSessionManager, type Session } from "@aixgo/session";
-import { createFileBackend } from "@aixgo/session-file";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createOfflineModel } from "../src/offline-model.ts";
-import { type Server, startServer } from "../src/server.ts";
-import { openPage, type Page } from "./page.ts";
+import { describe, expect, it } from "vitest";
+import { chats, settled, shows } from "./chats.ts";
 
-let baseDir: string;
-const servers = new Set<Server>();
-const pages = new Set<Page>();
-beforeEach(async () => {
-  baseDir = await mkdtemp(join(tmpdir(), "aixgo-use-chat-"));
-});
-afterEach(async () => {
-  for (const page of pages) page.close();
-  for (const server of servers) await server.close();
-  pages.clear();
-  servers.clear();
-  await rm(baseDir, { recursive: true, force: true, maxRetries: 3 });
-});
-
-async function start(model: LanguageModel = createOfflineModel(0), port = 0): Promise<Server> {
-  const server = await startServer({ baseDir, model, port });
-  servers.add(server);
-  return server;
-}
-
-async function stop(server: Server): Promise<void> {
-  servers.delete(server);
-  await server.close();
-}
-
-async function open(server: Server, id = "chat-1", user = "ada"): Promise<Page> {
-  const page = await openPage(server.url, id, user);
-  pages.add(page);
-  return page;
-}
-
-function close(page: Page): void {
-  pages.delete(page);
-  page.close();
-}
+const { servers, start, stop, open, close, stored } = chats();
 
 /** A model that says its first words, and the rest when it is let go on; before that it adds two numbers, if it is told to. */
 function pausing(
@@ -80,15 +40,6 @@ function pausing(
     doStream: async ({ abortSignal }: { readonly abortSignal?: AbortSignal }) => ({ stream: ReadableStream.from(chunks(abortSignal)) }),
   };
   return { model, goOn };
-}
-
-const settled = (page: Page) => expect.poll(() => page.chat.status, { timeout: 20_000 }).toBe("ready");
-const shows = (page: Page, text: string) => expect.poll(() => page.text(), { timeout: 20_000 }).toBe(text);
-
-async function stored<T>(read: (session: Session) => Promise<T>): Promise<T> {
-  await using sessions = createSessionManager({ backend: createFileBackend({ baseDir }) });
-  const session = await sessions.getOrCreate("assistant", "ada", { key: "chat:ada:chat-1" });
-  return await read(session);
 }
 
 describe("useChat", () => {

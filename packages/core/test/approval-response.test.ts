@@ -1,5 +1,4 @@
 import * as v6 from "ai";
-import * as v5 from "ai-5";
 import { describe, expect, it } from "vitest";
 import {
   type AgentEvent,
@@ -12,8 +11,8 @@ import {
   type ToolCallPart,
   toolApprovalOf,
 } from "../src/index.ts";
+import { type CHATS, shownBy } from "./stream-readers.ts";
 
-const CHATS = { v5, v6 };
 const call = (toolCallId: string, n: number): ToolCallPart => ({ type: "tool-call", toolCallId, toolName: "pay", input: { n } });
 const approvalOf = ({ toolCallId, toolName, input }: ToolCallPart): SuspendRequest => ({
   requestId: `turn.1.${toolCallId}`,
@@ -50,21 +49,8 @@ interface Read {
   /** What the chat shows already: the stream goes on with it. */
   readonly message?: v6.UIMessage;
 }
-async function shownBy(from: EventSource, { generation = "v6", options = { approvals: true }, message }: Read = {}): Promise<v6.UIMessage> {
-  const { DefaultChatTransport, readUIMessageStream } = CHATS[generation] as typeof v6;
-  const transport = new DefaultChatTransport({ fetch: async () => streamResponse(from, options) });
-  const chunks = await transport.sendMessages({
-    trigger: "submit-message",
-    chatId: "c",
-    messageId: undefined,
-    messages: [],
-    abortSignal: undefined,
-  });
-  let last: v6.UIMessage | undefined;
-  const read = readUIMessageStream({ stream: chunks, terminateOnError: true, ...(message === undefined ? {} : { message }) });
-  for await (const each of read) last = each;
-  return last as v6.UIMessage;
-}
+const shown = (from: EventSource, { options = { approvals: true }, ...read }: Read = {}): Promise<v6.UIMessage> =>
+  shownBy(() => streamResponse(from, options), read);
 
 const asks: AgentEvent = {
   type: "message",
@@ -73,7 +59,7 @@ const asks: AgentEvent = {
 
 describe("a response of a turn that waits", () => {
   it("shows calls that wait for approval as such to readers who know that, in the step of the call", async () => {
-    const message = await shownBy(source([asks], [approvalOf(call("c1", 1)), approvalOf(call("c2", 2))]));
+    const message = await shown(source([asks], [approvalOf(call("c1", 1)), approvalOf(call("c2", 2))]));
     expect(message.parts).toMatchObject([
       { type: "step-start" },
       { type: "text", text: "I pay." },
@@ -85,7 +71,7 @@ describe("a response of a turn that waits", () => {
 
   it.each(["v5", "v6"] as const)("gives every other reader (AI SDK %s) each request as a part data-request, once", async (generation) => {
     const requests = [approvalOf(call("c1", 1)), question];
-    const first = await shownBy(source([asks], requests), { generation, options: {} });
+    const first = await shown(source([asks], requests), { generation, options: {} });
     const parts = [
       { type: "step-start" },
       { type: "text", text: "I pay." },
@@ -96,11 +82,11 @@ describe("a response of a turn that waits", () => {
     ];
     expect(first.parts).toMatchObject(parts);
     // The same is asked again, as when a page sends its question twice.
-    expect((await shownBy(source([], requests), { generation, options: {}, message: first })).parts).toMatchObject(parts);
+    expect((await shown(source([], requests), { generation, options: {}, message: first })).parts).toMatchObject(parts);
   });
 
   it("of the AI SDK 5, fails at what approvals: true sends: so it is an option", async () => {
-    const read = shownBy(source([asks], [approvalOf(call("c1", 1))]), { generation: "v5" });
+    const read = shown(source([asks], [approvalOf(call("c1", 1))]), { generation: "v5" });
     await expect(read).rejects.toThrow(/Type validation failed|Invalid input/i);
   });
 
@@ -112,12 +98,12 @@ describe("a response of a turn that waits", () => {
       { requestId: "a list", reason: "?", data: ["tool-approval"] },
     ];
     expect(odd.map(toolApprovalOf)).toEqual([undefined, undefined, undefined, undefined]);
-    const { parts } = await shownBy(source([asks], odd));
+    const { parts } = await shown(source([asks], odd));
     expect(parts.filter(({ type }) => type === "data-request")).toMatchObject(odd.map((data) => ({ id: data.requestId, data })));
   });
 
   it("shows a call that waits to a reader who was not shown it: the stream of an answer with others still open", async () => {
-    expect((await shownBy(source([], [approvalOf(call("c2", 2))]))).parts).toMatchObject([
+    expect((await shown(source([], [approvalOf(call("c2", 2))]))).parts).toMatchObject([
       { type: "tool-pay", toolCallId: "c2", state: "approval-requested", input: { n: 2 }, approval: { id: "turn.1.c2" } },
     ]);
   });
@@ -139,9 +125,9 @@ describe("a response of a turn that goes on", () => {
   });
 
   it("goes on with the message of a reader who answered: results and denials in their calls, nothing doubled", async () => {
-    const before = await shownBy(source([asks], [approvalOf(call("c1", 1)), approvalOf(call("c2", 2))]));
+    const before = await shown(source([asks], [approvalOf(call("c1", 1)), approvalOf(call("c2", 2))]));
     const message = { ...before, parts: before.parts.map((part, at) => (at < 2 ? part : respond(part, at === 2))) } as v6.UIMessage;
-    const { parts } = await shownBy(source([answered, said], [], [call("c1", 1), call("c2", 2)]), { message });
+    const { parts } = await shown(source([answered, said], [], [call("c1", 1), call("c2", 2)]), { message });
     expect(parts).toMatchObject([
       { type: "step-start" },
       { type: "text", text: "I pay." },
@@ -153,11 +139,11 @@ describe("a response of a turn that goes on", () => {
   });
 
   it("that waits again tells calls that are open still as open: a chat would send its answers again and again", async () => {
-    const before = await shownBy(source([asks], [approvalOf(call("c1", 1)), approvalOf(call("c2", 2))]));
+    const before = await shown(source([asks], [approvalOf(call("c1", 1)), approvalOf(call("c2", 2))]));
     const message = { ...before, parts: before.parts.map((part, at) => (at < 2 ? part : respond(part, true))) } as v6.UIMessage;
     expect(v6.lastAssistantMessageIsCompleteWithApprovalResponses({ messages: [message] })).toBe(true);
     const events = [results(["c1", { type: "json", value: "paid" }])];
-    const again = await shownBy(source(events, [question], [call("c1", 1), call("c2", 2)]), { message });
+    const again = await shown(source(events, [question], [call("c1", 1), call("c2", 2)]), { message });
     expect(again.parts.slice(2)).toMatchObject([
       { toolCallId: "c1", state: "output-available", input: { n: 1 }, output: "paid" },
       { toolCallId: "c2", state: "input-available", input: { n: 2 } },
@@ -167,7 +153,7 @@ describe("a response of a turn that goes on", () => {
   });
 
   it.each(["v5", "v6"] as const)("shows the calls to one who comes new, with their inputs (AI SDK %s)", async (generation) => {
-    const { parts } = await shownBy(source([answered, said], [], [call("c1", 1), call("c2", 2)]), { generation, options: {} });
+    const { parts } = await shown(source([answered, said], [], [call("c1", 1), call("c2", 2)]), { generation, options: {} });
     expect(parts).toMatchObject([
       { type: "tool-pay", toolCallId: "c1", state: "output-available", input: { n: 1 }, output: "paid" },
       { type: "tool-pay", toolCallId: "c2", state: "output-error", input: { n: 2 }, errorText: "it was not allowed to run: too much" },

@@ -1,71 +1,8 @@
-import * as v6 from "ai";
-import * as v5 from "ai-5";
 import { describe, expect, it } from "vitest";
-import {
-  type AgentEvent,
-  AixgoError,
-  assistantMessage,
-  createRuntime,
-  type Execute,
-  type ReplyStream,
-  type Runtime,
-  streamResponse,
-} from "../src/index.ts";
+import { type AgentEvent, AixgoError, assistantMessage, createRuntime, streamResponse } from "../src/index.ts";
 import { MAX_KEPT_EVENTS } from "../src/reply-stream.ts";
-import { errorOf, gate, settle } from "./support.ts";
-
-async function runtimeOf(execute: Execute): Promise<Runtime> {
-  const runtime = createRuntime().register("agent", execute);
-  await runtime.start();
-  return runtime;
-}
-async function streamOf(execute: Execute): Promise<ReplyStream> {
-  return (await runtimeOf(execute)).stream("agent", "q");
-}
-const delta = (text: string): AgentEvent => ({ type: "text-delta", text });
-
-/** What the AI SDK itself reads: every chunk passes its schema. */
-async function chunksOf(response: Response): Promise<v6.UIMessageChunk[]> {
-  const chunks: v6.UIMessageChunk[] = [];
-  const parsed = v6.parseJsonEventStream({ stream: response.body as never, schema: v6.uiMessageChunkSchema });
-  for await (const result of parsed) {
-    if (!result.success) throw result.error;
-    chunks.push(result.value);
-  }
-  return chunks;
-}
-/** The message that a chat of the AI SDK shows in the end, in each of the generations that we name. */
-const CHATS = { v5, v6 };
-async function shownBy(stream: ReplyStream, generation: keyof typeof CHATS = "v6"): Promise<v6.UIMessage> {
-  // The parts that are used here are the same in both.
-  const { DefaultChatTransport, readUIMessageStream } = CHATS[generation] as typeof v6;
-  const transport = new DefaultChatTransport({ fetch: async () => stream.toResponse() });
-  const chunks = await transport.sendMessages({
-    trigger: "submit-message",
-    chatId: "c",
-    messageId: undefined,
-    messages: [],
-    abortSignal: undefined,
-  });
-  let last: v6.UIMessage | undefined;
-  for await (const message of readUIMessageStream({ stream: chunks, terminateOnError: true })) last = message;
-  return last as v6.UIMessage;
-}
-
-interface Frame {
-  readonly id?: string;
-  readonly event?: string;
-  readonly data?: string;
-  readonly retry?: string;
-}
-function framesOf(text: string): Frame[] {
-  return text
-    .split("\n\n")
-    .filter((block) => block !== "" && !block.startsWith(":"))
-    .map((block) =>
-      Object.fromEntries(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)])),
-    );
-}
+import { gate, settle } from "./support.ts";
+import { chunksOf, delta, framesOf, shownBy, streamOf } from "./stream-readers.ts";
 
 describe("toResponse in the format of the UI message stream", () => {
   it("is the default, and says so in its headers, to which others may be added", async () => {
@@ -124,7 +61,7 @@ describe("toResponse in the format of the UI message stream", () => {
           ],
         };
       });
-      const message = await shownBy(stream, generation);
+      const message = await shownBy(() => stream.toResponse(), { generation });
       expect(message.role).toBe("assistant");
       expect(message.parts).toMatchObject([
         { type: "step-start" },
@@ -148,12 +85,11 @@ describe("toResponse in the format of the UI message stream", () => {
     ["with other deltas: both, apart", [delta("thinking…")], "42", ["thinking…", "42"]],
     ["of nothing but blanks", [], "", []],
   ])("shows an answer %s", async (_name, deltas, answer, texts) => {
-    const message = await shownBy(
-      await streamOf(async function* () {
-        yield* deltas;
-        return answer;
-      }),
-    );
+    const stream = await streamOf(async function* () {
+      yield* deltas;
+      return answer;
+    });
+    const message = await shownBy(() => stream.toResponse());
     expect(message.parts.flatMap((part) => (part.type === "text" ? [part.text] : []))).toEqual(texts);
   });
   it("has no holes in its text although its reader was slow and missed deltas", async () => {
@@ -165,24 +101,23 @@ describe("toResponse in the format of the UI message stream", () => {
       return "next";
     });
     await stream.reply;
-    const texts = (await shownBy(stream)).parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
+    const texts = (await shownBy(() => stream.toResponse())).parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
     expect(texts).toEqual([words.join(""), "next"]);
   });
   it("shows a result whose call was made in an earlier attempt, and what was denied or interrupted", async () => {
     const result = (toolCallId: string, output: object): object => ({ type: "tool-result", toolCallId, toolName: "t", output });
-    const message = await shownBy(
-      await streamOf(async function* () {
-        const parts = [
-          result("a", { type: "text", value: "v" }),
-          result("b", { type: "execution-denied", reason: "no" }),
-          result("c", { type: "interrupted" }),
-          result("d", { type: "content", value: [{ type: "text", text: "x" }] }),
-          result("e", { type: "error-json", value: { code: 7 } }),
-        ];
-        yield { type: "message", message: { role: "tool", parts } as never };
-        return "ok";
-      }),
-    );
+    const stream = await streamOf(async function* () {
+      const parts = [
+        result("a", { type: "text", value: "v" }),
+        result("b", { type: "execution-denied", reason: "no" }),
+        result("c", { type: "interrupted" }),
+        result("d", { type: "content", value: [{ type: "text", text: "x" }] }),
+        result("e", { type: "error-json", value: { code: 7 } }),
+      ];
+      yield { type: "message", message: { role: "tool", parts } as never };
+      return "ok";
+    });
+    const message = await shownBy(() => stream.toResponse());
     const tools = message.parts.filter((part) => part.type === "tool-t");
     expect(tools).toMatchObject([
       { state: "output-available", output: "v" },
@@ -288,72 +223,6 @@ describe("toResponse in the format of server-sent events", () => {
     const quiet = (await streamOf(() => "x")).toResponse({ format: "sse", heartbeatMs: 600_000 });
     await quiet.text();
     expect(timers()).toBe(0);
-  });
-});
-
-describe("the client of a response", () => {
-  const endless = (ended: { open(): void }): Execute =>
-    async function* () {
-      try {
-        for (let n = 0; ; n += 1) {
-          yield delta(String(n));
-          await settle();
-        }
-      } finally {
-        ended.open();
-      }
-    };
-  it("that disconnects has left the loop: a stateless call is cancelled, its agent cleans up", async () => {
-    const ended = gate();
-    const stream = await streamOf(endless(ended));
-    const reader = (stream.toResponse().body as ReadableStream<Uint8Array>).getReader();
-    await reader.read();
-    await reader.read();
-    await reader.cancel();
-    expect((await errorOf(stream.reply)).code).toBe("CANCELLED");
-    await ended.promise;
-  });
-  it("that disconnects while nothing happens has left too", async () => {
-    const stream = await streamOf(
-      (_input, { signal }) => new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
-    );
-    const reader = (stream.toResponse({ format: "sse" }).body as ReadableStream<Uint8Array>).getReader();
-    await reader.read();
-    const waiting = reader.read();
-    await settle();
-    await reader.cancel();
-    expect((await waiting).done).toBe(true);
-    expect((await errorOf(stream.reply)).code).toBe("CANCELLED");
-  });
-  it("is not the only reader: others go on", async () => {
-    const stream = await streamOf(endless(gate()));
-    const other = stream[Symbol.asyncIterator]();
-    await other.next();
-    const reader = (stream.toResponse().body as ReadableStream<Uint8Array>).getReader();
-    await reader.read();
-    await reader.cancel();
-    await settle();
-    expect((await other.next()).done).toBe(false);
-    await other.return?.();
-  });
-  it("that never reads costs a bounded number of events, and hinders nobody", async () => {
-    const stream = await streamOf(async function* () {
-      for (let n = 0; n < MAX_KEPT_EVENTS * 4; n += 1) yield delta("x".repeat(100));
-      return "end";
-    });
-    const response = stream.toResponse({ format: "sse" });
-    expect((await stream.reply).text).toBe("end");
-    const frames = framesOf(await response.text());
-    expect(frames.filter(({ event }) => event === "text-delta").length).toBe(MAX_KEPT_EVENTS);
-    expect(frames.at(-1)?.event).toBe("done");
-  });
-  it("of several, each gets all of it", async () => {
-    const stream = await streamOf(async function* () {
-      yield delta("a");
-      return "ab";
-    });
-    const [one, two] = await Promise.all([stream.toResponse().text(), stream.toResponse().text()]);
-    expect(one).toBe(two);
   });
 });
 

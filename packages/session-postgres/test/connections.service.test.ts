@@ -1,22 +1,13 @@
 import { setImmediate as turn } from "node:timers/promises";
 import pg from "pg";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createPostgresBackend } from "@aixgo/session-postgres";
 import { createLog, message, verifyLog } from "@aixgo/session-testkit";
 import { append, codeOf, errorOf, startSession } from "./support/sessions.ts";
-import { newName, serverUrl, sql } from "./support/server.ts";
+import { newName, sql } from "./support/server.ts";
+import { ownSchema } from "./support/own-schema.ts";
 
-const connectionString = serverUrl();
-const schema = newName("s");
-const backend = createPostgresBackend({ connectionString, schema, indexedMetadata: ["topic"] });
-
-beforeAll(async () => {
-  await backend.list({});
-});
-afterAll(async () => {
-  await backend.close();
-  await sql(`DROP SCHEMA "${schema}" CASCADE`);
-});
+const { connectionString, schema, backend } = ownSchema();
 
 describe("connections", () => {
   it("50 sessions at once work through a pool of one connection, also a fork that reads from the pool it is written to", async () => {

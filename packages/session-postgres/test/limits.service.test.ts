@@ -1,20 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createPostgresBackend } from "@aixgo/session-postgres";
 import { continueLog, createLog, message, verifyLog } from "@aixgo/session-testkit";
 import { append, codeOf, creating, errorOf, startSession } from "./support/sessions.ts";
-import { newName, serverUrl, sql } from "./support/server.ts";
+import { sql } from "./support/server.ts";
+import { ownSchema } from "./support/own-schema.ts";
 
-const connectionString = serverUrl();
-const schema = newName("s");
-const backend = createPostgresBackend({ connectionString, schema, indexedMetadata: ["topic"] });
-
-beforeAll(async () => {
-  await backend.list({});
-});
-afterAll(async () => {
-  await backend.close();
-  await sql(`DROP SCHEMA "${schema}" CASCADE`);
-});
+const { connectionString, schema, backend } = ownSchema();
 
 describe("texts", () => {
   const hostile = [

@@ -1,20 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createPostgresBackend } from "@aixgo/session-postgres";
 import { createLog, message, verifyLog } from "@aixgo/session-testkit";
 import { append, codeOf, creating, errorOf, linesOf, startSession } from "./support/sessions.ts";
-import { newName, serverUrl, sql } from "./support/server.ts";
+import { newName, sql } from "./support/server.ts";
+import { ownSchema } from "./support/own-schema.ts";
 
-const connectionString = serverUrl();
-const schema = newName("s");
-const backend = createPostgresBackend({ connectionString, schema, indexedMetadata: ["topic"] });
-
-beforeAll(async () => {
-  await backend.list({});
-});
-afterAll(async () => {
-  await backend.close();
-  await sql(`DROP SCHEMA "${schema}" CASCADE`);
-});
+const { connectionString, schema, backend } = ownSchema();
 
 describe("logs that no session names", () => {
   const left = async (): Promise<unknown> =>

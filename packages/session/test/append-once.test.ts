@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
 import { createSessionManager, type Entry, type Session } from "../src/index.ts";
-import { all, texts, withCode } from "./turns.ts";
+import { all, beforeAppend, texts, withCode } from "./turns.ts";
 
 const entriesOf = (session: Session): Promise<Entry[]> => all(session.entries());
 
@@ -129,23 +129,15 @@ describe("an append with an op while others write", () => {
   });
 
   it("finds what another node has written with the same op since it looked", async () => {
-    let between: (() => Promise<unknown>) | undefined;
-    const { here, there } = await place((backend) => ({
-      ...backend,
-      async append(...parameters) {
-        const first = between;
-        between = undefined;
-        await first?.();
-        return backend.append(...parameters);
-      },
-    }));
+    const between = beforeAppend();
+    const { here, there } = await place(between.wrap);
     await here.append("warm");
     let theirs: unknown;
-    between = async () => (theirs = await there.append(["a", "b"], { op: "o" }));
+    between.next = async () => (theirs = await there.append(["a", "b"], { op: "o" }));
     expect(await here.append(["a", "b"], { op: "o" })).toEqual(theirs);
-    between = () => there.append("other");
+    between.next = () => there.append("other");
     await here.append("c", { op: "p" });
-    between = () => there.append("their own", { op: "q" });
+    between.next = () => there.append("their own", { op: "q" });
     await expect(here.append("mine", { op: "q" })).rejects.toThrow(withCode("OP_REUSED"));
     expect(texts(await there.messages())).toEqual(["warm", "a", "b", "other", "c", "their own"]);
     expect((await there.verify()).problems).toEqual([]);

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Head, SessionBackend } from "../src/backend.ts";
 import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
 import { createSessionManager, type Entry, type Session, type SessionManager } from "../src/index.ts";
-import { all, ask, die, start, texts, turnsOf, withoutRenewal } from "./turns.ts";
+import { all, ask, beforeAppend, die, start, texts, turnsOf, withoutRenewal } from "./turns.ts";
 import { twoNodes } from "./two-nodes.ts";
 
 const entriesOf = (session: Session): Promise<Entry[]> => all(session.entries());
@@ -87,18 +87,10 @@ describe("the first batch of a turn", () => {
 
 describe("a turn that begins while others write", () => {
   it("is placed behind what came between, and has it in its history", async () => {
-    let between: (() => Promise<unknown>) | undefined;
-    const { s, t } = await place((backend) => ({
-      ...backend,
-      async append(...parameters) {
-        const first = between;
-        between = undefined;
-        await first?.();
-        return backend.append(...parameters);
-      },
-    }));
+    const between = beforeAppend();
+    const { s, t } = await place(between.wrap);
     await s.append("known");
-    between = () => t.append(["came", "between"]);
+    between.next = () => t.append(["came", "between"]);
     await s.turn("q", async (turn) => {
       expect(texts(await turn.history())).toEqual(["known", "came", "between"]);
       await turn.append("step");

@@ -68,3 +68,20 @@ export function recorded(store: SessionBackend): { readonly backend: SessionBack
   });
   return { backend, calls };
 }
+
+/** A store where something happens, once, right before the next append. */
+export function beforeAppend(): { next: (() => Promise<unknown>) | undefined; wrap(backend: SessionBackend): SessionBackend } {
+  const between = {
+    next: undefined as (() => Promise<unknown>) | undefined,
+    wrap: (backend: SessionBackend): SessionBackend => ({
+      ...backend,
+      async append(...parameters) {
+        const first = between.next;
+        between.next = undefined;
+        await first?.();
+        return backend.append(...parameters);
+      },
+    }),
+  };
+  return between;
+}

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SessionBackend } from "@aixgo/session/backend";
-import { createLog, type LogBuilder, type LogOptions } from "@aixgo/session-testkit";
+import { createLog, type LogBuilder, type LogOptions, message } from "@aixgo/session-testkit";
+import Database from "libsql";
 import { afterEach } from "vitest";
 import { createSqliteBackend, type SqliteBackendOptions } from "../../src/index.ts";
 
@@ -53,4 +54,23 @@ export async function codeOf(call: Promise<unknown>): Promise<string> {
     return String((error as { code?: unknown }).code);
   }
   return "none";
+}
+
+/** One number out of a database, read past the backend. */
+export function count(file: string, sql: string): number {
+  const database = new Database(file);
+  try {
+    return (database.prepare(sql).raw().all([])[0] as [number])[0];
+  } finally {
+    database.close();
+  }
+}
+
+export async function append(
+  backend: SessionBackend,
+  log: ReturnType<typeof createLog>,
+  text: string,
+): ReturnType<SessionBackend["append"]> {
+  const expect = log.position;
+  return backend.append(log.ref, { expect, lines: log.add(message(text)) });
 }
