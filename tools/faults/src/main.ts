@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { seedIn } from "./random.ts";
 import { keptRows, shownTable, type KeptRow } from "./result.ts";
 
 /**
@@ -24,9 +25,7 @@ interface Results {
   readonly long: readonly KeptRow[];
 }
 
-const { values } = parseArgs({
-  options: { long: { type: "boolean" }, seed: { type: "string" }, row: { type: "string" }, "no-record": { type: "boolean" } },
-});
+const values = options();
 
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const args = [vitest, "run", "--root", HERE, ...(values.row === undefined ? [] : ["--testNamePattern", values.row])];
@@ -45,6 +44,21 @@ const rows = keptRows();
 process.stdout.write(`\n${shownTable(rows)}\n`);
 if (values["no-record"] !== true) record(rows);
 process.exitCode = code ?? 1;
+
+function options(): { readonly long?: boolean; readonly seed?: string; readonly row?: string; readonly "no-record"?: boolean } {
+  try {
+    const { values } = parseArgs({
+      options: { long: { type: "boolean" }, seed: { type: "string" }, row: { type: "string" }, "no-record": { type: "boolean" } },
+    });
+    if (values.seed !== undefined) seedIn(values.seed, "--seed");
+    return values;
+  } catch (error) {
+    process.stderr.write(
+      `aixgo: ${error instanceof Error ? error.message : String(error)}; there are --long, --seed <number>, --row <text>, --no-record\n`,
+    );
+    process.exit(2);
+  }
+}
 
 /** The rows of this run take the place of those of their size. */
 function record(fresh: readonly KeptRow[]): void {

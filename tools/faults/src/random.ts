@@ -32,8 +32,13 @@ export function seedFor(seed: number, part: number): number {
 export function chosenSeed(): number {
   const given = process.env["AIXGO_FAULTS_SEED"];
   if (given === undefined || given === "") return randomInt(2 ** 32);
-  const seed = Number(given);
-  if (!Number.isSafeInteger(seed) || seed < 0 || seed >= 2 ** 32)
-    throw new Error(`AIXGO_FAULTS_SEED must be a whole number below 2^32, not ${given}`);
+  return seedIn(given, "AIXGO_FAULTS_SEED");
+}
+
+/** Throws for what is no seed; `name` is what gave it. */
+export function seedIn(text: string, name: string): number {
+  const seed = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(seed) || seed < 0 || seed >= 2 ** 32)
+    throw new Error(`${name} must be a whole number below 2^32, not ${JSON.stringify(text)}`);
   return seed;
 }
