@@ -112,7 +112,8 @@ async function enterTurn(
         return await startTurn(open, session, head, planned.start, options);
       } catch (error) {
         if (!(error instanceof Moved)) throw error;
-        if (performance.now() > Math.max(deadline, began + options.rebaseMs)) throw changedByOthers(id, options.rebaseMs);
+        const patienceMs = Math.max(queueTimeoutMs, options.rebaseMs);
+        if (performance.now() > began + patienceMs) throw changedByOthers(id, patienceMs);
         head = undefined;
       }
     }

@@ -187,9 +187,11 @@ export class Writer {
     try {
       // Awaits only what has to be asked for: what is known leaves in this turn, and many sessions reach the store one by one.
       let head = this.#headFor(rest) ?? (await log.refresh());
-      for (;;) {
+      for (let isOver = false; ;) {
         const placed = this.#place(rest, head, log.knownTip(head) ?? (await log.tipOf(head)));
         if (placed.length === 0) return;
+        // After the batches' own checks: who looks for others' writes itself is told of them, however short the time for appends.
+        if (isOver) throw changedByOthers(log.ref.id, this.#rebaseMs);
         const answer = await this.#append(head, placed, deadline);
         const isWhole = answer.landed === placed.length;
         const landed = isWhole ? placed : placed.slice(0, answer.landed);
@@ -204,9 +206,7 @@ export class Writer {
         }
         if (isWhole) return;
         rest = placed.slice(answer.landed).map(({ pending }) => pending);
-        if (performance.now() > deadline) {
-          throw changedByOthers(log.ref.id, this.#rebaseMs);
-        }
+        isOver = performance.now() > deadline;
         head = answer.head;
       }
     } catch (error) {

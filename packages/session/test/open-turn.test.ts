@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
@@ -117,15 +118,18 @@ describe("a turn that runs elsewhere", () => {
 });
 
 describe("a turn that finds others' writes in its way", () => {
-  /** Others write before each of the first appends of this node, for two seconds at most. */
-  async function outrun(times: number, rebaseMs: number): Promise<Place> {
+  /** Others write before each of the first appends of this node, for two seconds at most; each takes its time. */
+  async function outrun(times: number, rebaseMs: number, takesMs = 0): Promise<Place> {
     let left = times;
     const there: Session[] = [];
     const began = performance.now();
     const opened = await place(
       (backend) => ({
         async append(...parameters) {
-          if ((left -= 1) >= 0 && performance.now() - began < 2000) await there[0]?.append("theirs");
+          if ((left -= 1) >= 0 && performance.now() - began < 2000) {
+            await there[0]?.append("theirs");
+            await delay(takesMs);
+          }
           return backend.append(...parameters);
         },
       }),
@@ -142,7 +146,7 @@ describe("a turn that finds others' writes in its way", () => {
   });
 
   it("tries again for as long as it may wait, though an append would give up", async () => {
-    const { s, t } = await outrun(3, 1);
+    const { s, t } = await outrun(3, 1, 10);
     await s.turn("q", async () => "done", { queueTimeoutMs: 10_000 });
     expect(texts(await t.messages()).slice(-2)).toEqual(["q", "done"]);
   });
