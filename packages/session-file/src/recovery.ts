@@ -1,17 +1,19 @@
 import { constants, closeSync, fstatSync, ftruncateSync } from "node:fs";
 import { AixgoError } from "@aixgo/core";
-import { envelopeOf, expectedHash } from "@aixgo/session/backend";
+import { envelopeOf, expectedHash, TRAILER_BYTES } from "@aixgo/session/backend";
 import { openPrivate, writeAll } from "./durable.ts";
 import type { Layout } from "./layout.ts";
 import { readNow, type Reading } from "./reading.ts";
-import { advance, claimBefore, hashAgreesAlone, JOINT_BYTES, type Advanced, type LogState } from "./scan.ts";
+import { advance, claimBefore, hashAgreesAlone, JOINT_BYTES, trailerOf, type Advanced, type LogState } from "./scan.ts";
 
 /** No group is larger, single lines apart: damage that reaches over more cannot be one write that was cut off. */
 const MAX_TORN_BYTES = 8 * 1024 * 1024;
-/** How many lines behind the damage may be the first whole one: a damaged byte may have become a line end. */
-const MAX_REPAIRS = 4;
 const NEWLINE = 0x0a;
 const ENTRY_START = Buffer.from('{"v":1,"seq":');
+/** What a disk writes whole or not at all; file systems and drives have multiples of it. */
+const SECTOR_BYTES = 512;
+/** So many bytes of a line's beginning or end may be other ones, and it is still seen what they were. */
+const MAX_SMEAR_BYTES = 8;
 
 export interface Damage {
   /** The entry that is due where the damage begins. */
@@ -23,21 +25,70 @@ export interface Damage {
  * What to think of a log's end that does not verify: undefined for a torn tail, which was never acknowledged or cannot be told
  * from one, else the damage.
  *
- * The first line of a group says in `sync` what was durable before it. So damage at seq k is no torn tail if a valid
+ * A write that was cut off leaves a beginning of what was written, with zeros where a sector is missing. So a line that has its end
+ * and no such hole was damaged later, as was an end of another kind behind a whole line. Of a line with a hole others tell:
+ * the first line of a group says in `sync` what was durable before it, so damage at seq k is no torn tail if a valid
  * line after it says `sync >= k`. In a log without syncs any valid line after the damage says so, because there
  * a process that died left nothing behind the place where it stopped. The header is made durable before it gets its name.
  */
 export function* judge({ state, badAt }: Advanced, size: number, maxLineBytes: number): Reading<Damage | undefined> {
   if (state === undefined) return size === 0 ? undefined : { seq: 0, offset: 0 };
-  if (badAt === undefined) return undefined;
   const at = state.head.bytes;
-  const damage = { seq: state.head.seq + 1, offset: badAt };
+  if (at === size) return undefined;
+  const seq = state.head.seq + 1;
+  const longest = Math.max(maxLineBytes, MAX_TORN_BYTES) + 1;
+  if (badAt === undefined) {
+    if (size - at > longest) return undefined;
+    const bytes = yield { offset: at - JOINT_BYTES, length: JOINT_BYTES + size - at };
+    const unfinished = bytes.lastIndexOf(NEWLINE) + 1;
+    return hadEnd(bytes, unfinished) ? { seq, offset: at - JOINT_BYTES + unfinished } : undefined;
+  }
+  const damage = { seq, offset: badAt };
   const tooLong = size - badAt > MAX_TORN_BYTES;
-  const limit = tooLong ? badAt - at + Math.max(maxLineBytes, MAX_TORN_BYTES) + 1 : size - at;
-  const bytes = yield { offset: at - JOINT_BYTES, length: JOINT_BYTES + limit };
+  const bytes = yield { offset: at - JOINT_BYTES, length: JOINT_BYTES + (tooLong ? badAt - at + longest : size - at) };
   const bad = badAt - at + JOINT_BYTES;
   if (tooLong && bytes.indexOf(NEWLINE, bad) >= 0) return damage;
-  return isVouchedFor(bytes, bad, state, damage.seq) ? damage : undefined;
+  return wasWhole(bytes, bad, badAt) || isVouchedFor(bytes, bad, state, seq) ? damage : undefined;
+}
+
+/** Whether the line at `bad`, an index in `bytes` and `badAt` in the file, was once written to its end. */
+function wasWhole(bytes: Buffer, bad: number, badAt: number): boolean {
+  const end = bytes.indexOf(NEWLINE, bad);
+  // A line that follows is bad for its place in a batch only, and may be the first half of one.
+  return end >= 0 && beginsEntry(bytes, bad) && !follows(bytes, bad, end) && !hasHole(bytes.subarray(bad, end), badAt);
+}
+
+/** Whether a line follows the one that stands before it, whatever state that is in. */
+function follows(bytes: Buffer, start: number, end: number): boolean {
+  const claim = claimBefore(bytes, start);
+  return claim !== undefined && hashAgreesAlone(bytes, start, end, claim);
+}
+
+function beginsEntry(bytes: Buffer, at: number): boolean {
+  return differing(bytes.subarray(at, at + ENTRY_START.length), ENTRY_START) <= MAX_SMEAR_BYTES;
+}
+
+/** Whether the last line, which has no end, has only lost it: what stands in its last bytes is nearly the hash of what is before them. */
+function hadEnd(bytes: Buffer, start: number): boolean {
+  const line = bytes.subarray(start, -1);
+  const claim = claimBefore(bytes, start);
+  return (
+    claim !== undefined && differing(line.subarray(-TRAILER_BYTES), Buffer.from(trailerOf(expectedHash(claim, line)))) <= MAX_SMEAR_BYTES
+  );
+}
+
+/** In how many places `found` is not `wanted`. */
+function differing(found: Buffer, wanted: Buffer): number {
+  let count = 0;
+  for (let index = 0; index < wanted.length; index += 1) if (found[index] !== wanted[index]) count += 1;
+  return count;
+}
+
+/** Whether zeros reach to the end of a sector: no entry has any. */
+function hasHole(line: Buffer, offset: number): boolean {
+  for (let border = SECTOR_BYTES - (offset % SECTOR_BYTES); border <= line.length; border += SECTOR_BYTES)
+    if (line[border - 1] === 0) return true;
+  return false;
 }
 
 /** Looks for valid lines after `bad`, the index of the first line that does not follow. */
@@ -46,15 +97,10 @@ function isVouchedFor(bytes: Buffer, bad: number, state: LogState, seq: number):
   const badLine = bytes.subarray(bad, badEnd < 0 ? bytes.length : badEnd);
   let synced = state.sync !== undefined || badLine.includes(',"sync":');
   let followed = false;
-  let tried = 0;
   for (const start of starts(bytes, bad)) {
     const end = bytes.indexOf(NEWLINE, start);
     if (end < 0) break;
-    const claim = claimBefore(bytes, start);
-    const verified =
-      (claim !== undefined && hashAgreesAlone(bytes, start, end, claim)) ||
-      (tried++ < MAX_REPAIRS && followsRepaired(bytes, bad, start, end));
-    if (!verified) continue;
+    if (!follows(bytes, start, end)) continue;
     let sync: number | undefined;
     try {
       sync = envelopeOf(bytes.subarray(start, end)).sync;
@@ -66,12 +112,6 @@ function isVouchedFor(bytes: Buffer, bad: number, state: LogState, seq: number):
     followed = true;
   }
   return followed && !synced;
-}
-
-/** Whether a line follows what stands between it and `bad`, taken for one line of which only the claimed hash is damaged. */
-function followsRepaired(bytes: Buffer, bad: number, start: number, end: number): boolean {
-  const before = claimBefore(bytes, bad);
-  return before !== undefined && start > bad && hashAgreesAlone(bytes, start, end, expectedHash(before, bytes.subarray(bad, start - 1)));
 }
 
 /** Where lines may begin: after each line end, and wherever bytes look like an entry's, since a line end may be what was damaged. */

@@ -187,7 +187,8 @@ function incarnationIn(bytes: Buffer, start: number, end: number): string | unde
   return typeof data?.incarnation === "string" ? data.incarnation : undefined;
 }
 
-function trailerOf(hash: string): string {
+/** What a line with this hash ends with. */
+export function trailerOf(hash: string): string {
   return `,"hash":"${hash}"}`;
 }
 

@@ -44,21 +44,32 @@ function logOf(lines: readonly Buffer[]): Log {
   for (const line of lines) starts.push((starts.at(-1) as number) + line.length + 1);
   return { bytes: Buffer.concat(lines.flatMap((line) => [line, Buffer.from("\n")])), starts };
 }
+const SECTOR = 512;
+/** So long that each line has the end of a sector in it. */
+const long = (text: string): string => text.padEnd(2 * SECTOR);
 /** Header, groups of one, two, a batch of three, and of three lines at the end. */
 function sample(synced: boolean): Log {
   const writer = new LineWriter();
   const lines = [writer.header()];
   const sync = (): Partial<Entry> => (synced ? { sync: writer.seq } : {});
-  lines.push(writer.message("1", sync()));
-  lines.push(writer.message("2", sync()), writer.message("3"));
-  lines.push(...writer.batch(["4", "5", "6"], sync()));
-  lines.push(writer.message("7", sync()), writer.message("8"), writer.message("9"));
+  lines.push(writer.message(long("1"), sync()));
+  lines.push(writer.message(long("2"), sync()), writer.message(long("3")));
+  lines.push(...writer.batch(["4", "5", "6"].map(long), sync()));
+  lines.push(writer.message(long("7"), sync()), writer.message(long("8")), writer.message(long("9")));
   return logOf(lines);
 }
 function changed({ bytes }: Log, at: number, to: number | ((byte: number) => number) = (byte) => byte ^ 1): Buffer {
   const copy = Buffer.from(bytes);
   copy[at] = typeof to === "number" ? to : to(copy[at] as number);
   return copy;
+}
+/** A sector in line `seq` that never reached the disk; `from`: bytes of the line that did. */
+function holed({ bytes, starts }: Log, seq: number, from = 20): Buffer {
+  const copy = Buffer.from(bytes);
+  const start = (starts[seq] as number) + from;
+  const border = Math.ceil((start + 1) / SECTOR) * SECTOR;
+  expect(border).toBeLessThan(starts[seq + 1] as number);
+  return copy.fill(0, start, border);
 }
 /** The batch of three is one: what is due is its first entry. */
 const dueAt = (seq: number): number => (seq === 5 || seq === 6 ? 4 : seq);
@@ -79,35 +90,50 @@ describe.each([
     }
   });
 
-  it("a change in a line is damage if a line behind it can tell that it was there, else a torn tail", () => {
+  it("a sector that is missing is damage if a line behind it can tell that it was there, else a torn tail", () => {
+    for (let seq = 1; seq <= 9; seq += 1)
+      for (const from of [0, 20, 150, 500])
+        expect(judged(holed(log, seq, from)), `line ${seq}, from byte ${from}`).toEqual(seq <= lastVouched ? placeOf(seq) : undefined);
+  });
+
+  it("a change in a line is damage, also where nothing stands behind it", () => {
     for (let seq = 1; seq <= 9; seq += 1) {
       const [start, end] = [log.starts[seq] as number, log.starts[seq + 1] as number];
       // In the text, at the beginning, in the hash, and of the line end.
-      for (const at of [log.bytes.indexOf('"text":"', start) + 8, start, start + 20, end - 20, end - 1]) {
-        const wanted = seq <= lastVouched ? placeOf(seq) : undefined;
-        expect(judged(changed(log, at)), `line ${seq}, byte ${at - start}`).toEqual(wanted);
-      }
+      for (const at of [log.bytes.indexOf('"text":"', start) + 8, start, start + 20, end - 20, end - 1])
+        for (const to of [undefined, 0xff, 0])
+          expect(judged(changed(log, at, to)), `line ${seq}, byte ${at - start}, to ${to}`).toEqual(placeOf(seq));
     }
   });
 
-  it("a byte that became a line end is damage like any other", () => {
-    for (let seq = 1; seq <= 8; seq += 1)
-      for (let at = log.starts[seq] as number; at < (log.starts[seq + 1] as number) - 1; at += 7)
-        expect(judged(changed(log, at, 10)), `line ${seq}, byte ${at}`).toEqual(seq <= lastVouched ? placeOf(seq) : undefined);
+  it("a smear of up to eight bytes is damage wherever it lies, over the border of the last two lines as well", () => {
+    for (let bytes = 1; bytes <= 8; bytes += 1)
+      for (
+        let at = log.starts[8] as number;
+        at + bytes <= log.bytes.length;
+        at += at > log.bytes.length - 80 || at < (log.starts[8] as number) + 40 ? 1 : 23
+      ) {
+        const copy = Buffer.from(log.bytes);
+        for (let index = 0; index < bytes; index += 1) copy[at + index] = (copy[at + index] as number) ^ 0x15;
+        expect(judged(copy), `${bytes} bytes at ${at} of ${log.bytes.length}`).toMatchObject({ seq: expect.any(Number) as number });
+      }
   });
 
-  it("lines that are gone are damage if a later group stands behind them", () => {
+  it("a byte that became a line end is damage like any other", () => {
+    for (let seq = 1; seq <= 9; seq += 1)
+      for (let at = log.starts[seq] as number; at < (log.starts[seq + 1] as number) - 1; at += 7)
+        expect(judged(changed(log, at, 10)), `line ${seq}, byte ${at}`).toEqual(placeOf(seq));
+  });
+
+  it("lines that are gone are damage if others stand behind them", () => {
     const without = (first: number, count: number): Buffer =>
       Buffer.concat([log.bytes.subarray(0, log.starts[first]), log.bytes.subarray(log.starts[first + count])]);
-    for (let seq = 1; seq <= 5; seq += 1) expect(judged(without(seq, 1)), `without ${seq}`).toEqual(placeOf(seq));
-    // With syncs only line 7 could tell, and what it was chained to is gone.
-    expect(judged(without(6, 1))).toEqual(synced ? undefined : placeOf(6));
-    expect(judged(without(7, 1))).toEqual(synced ? undefined : placeOf(7));
+    for (let seq = 1; seq <= 8; seq += 1) expect(judged(without(seq, 1)), `without ${seq}`).toEqual(placeOf(seq));
     expect(judged(without(9, 1))).toBeUndefined();
   });
 
   it("NULs and other remains behind the end are a torn tail", () => {
-    for (const tail of [Buffer.alloc(9000), Buffer.from("garbage\nin lines\n"), Buffer.from('{"v":1,"seq":99,"x":1}\n{"v":1,"seq":3')])
+    for (const tail of [Buffer.alloc(9000), Buffer.from("garbage\nin lines\n"), Buffer.from("\n\n"), Buffer.from('{"v":1,"seq":10,"x":')])
       expect(judged(Buffer.concat([log.bytes, tail]))).toBeUndefined();
   });
 });
@@ -115,29 +141,33 @@ describe.each([
 describe("syncs", () => {
   it("are known from the damaged line as well: what follows in its group proves nothing", () => {
     const writer = new LineWriter();
-    const log = logOf([writer.header(), writer.message("1"), writer.message("2", { sync: 1 }), writer.message("3"), writer.message("4")]);
-    const at = log.bytes.indexOf('"text":"2"') + 8;
-    expect(judged(changed(log, at))).toBeUndefined();
+    const log = logOf([
+      writer.header(),
+      writer.message(long("1")),
+      writer.message(long("2"), { sync: 1 }),
+      writer.message(long("3")),
+      writer.message(long("4")),
+    ]);
+    expect(judged(holed(log, 2, 200))).toBeUndefined();
     // Without the word in it, what stands behind would have been written by somebody who had seen it whole.
     const bare = logOf(rebuilt(["1", "2", "3", "4"]));
-    expect(judged(changed(bare, bare.bytes.indexOf('"text":"2"') + 8))).toEqual({ seq: 2, offset: bare.starts[2] });
+    expect(judged(holed(bare, 2, 200))).toEqual({ seq: 2, offset: bare.starts[2] });
   });
 
   it("vouch for what they name, and not for what came later", () => {
     const writer = new LineWriter();
     const log = logOf([
       writer.header(),
-      writer.message("1", { sync: 0 }),
-      writer.message("2"),
+      writer.message(long("1"), { sync: 0 }),
+      writer.message(long("2")),
       // A group of another handle that knew only line 1 to be durable.
-      writer.message("3", { sync: 1 }),
-      writer.message("4", { sync: 3 }),
+      writer.message(long("3"), { sync: 1 }),
+      writer.message(long("4"), { sync: 3 }),
     ]);
-    const flipped = (text: string): Damage | undefined => judged(changed(log, log.bytes.indexOf(`"text":"${text}"`) + 8));
-    expect(flipped("1")).toEqual({ seq: 1, offset: log.starts[1] });
-    expect(flipped("2")).toEqual({ seq: 2, offset: log.starts[2] });
-    expect(flipped("3")).toEqual({ seq: 3, offset: log.starts[3] });
-    expect(flipped("4")).toBeUndefined();
+    expect(judged(holed(log, 1))).toEqual({ seq: 1, offset: log.starts[1] });
+    expect(judged(holed(log, 2))).toEqual({ seq: 2, offset: log.starts[2] });
+    expect(judged(holed(log, 3))).toEqual({ seq: 3, offset: log.starts[3] });
+    expect(judged(holed(log, 4))).toBeUndefined();
     const shorter = logOf(
       log.bytes
         .toString()
@@ -145,49 +175,43 @@ describe("syncs", () => {
         .slice(0, 4)
         .map((line) => Buffer.from(line)),
     );
-    expect(judged(changed(shorter, shorter.bytes.indexOf('"text":"2"') + 8))).toBeUndefined();
+    expect(judged(holed(shorter, 2))).toBeUndefined();
   });
 
   it("of one line later in a group make the lines before it prove nothing by themselves", () => {
     const writer = new LineWriter();
-    const log = logOf([writer.header(), writer.message("1"), writer.message("2"), writer.message("3"), writer.message("4", { sync: 1 })]);
-    expect(judged(changed(log, log.bytes.indexOf('"text":"2"') + 8))).toBeUndefined();
+    const log = logOf([
+      writer.header(),
+      writer.message(long("1")),
+      writer.message(long("2")),
+      writer.message(long("3")),
+      writer.message(long("4"), { sync: 1 }),
+    ]);
+    expect(judged(holed(log, 2))).toBeUndefined();
   });
 });
 function rebuilt(texts: readonly string[]): Buffer[] {
   const writer = new LineWriter();
-  return [writer.header(), ...texts.map((text) => writer.message(text))];
+  return [writer.header(), ...texts.map((text) => writer.message(long(text)))];
 }
 
 describe("lines behind the damage", () => {
   const damage = (log: Log): Damage => ({ seq: 2, offset: log.starts[2] as number });
-  const spoilt = (log: Log): Buffer => changed(log, log.bytes.indexOf('"text":"2"') + 8);
+  const spoilt = (log: Log): Buffer => holed(log, 2);
 
-  it("are looked for behind each line end that the damaged hash may have become, up to a few", () => {
-    const log = logOf(rebuilt(["1", "2", "3"]));
-    const end = log.starts[3] as number;
-    for (const [count, wanted] of [
-      [1, damage(log)],
-      [2, damage(log)],
-      [3, undefined],
-    ] as const) {
-      const bytes = Buffer.from(log.bytes);
-      for (let index = 0; index < count; index += 1) bytes[end - 10 - index * 10] = 10;
-      expect(judged(bytes), `${count} line ends in a hash`).toEqual(wanted);
-    }
-  });
-
-  it("are looked for where a line end was lost as well, whatever else became one", () => {
-    const log = logOf(rebuilt(["1", "2", "3"]));
-    const bytes = changed(log, (log.starts[3] as number) - 1);
-    bytes[bytes.indexOf('"text":"2"') + 8] = 10;
+  it("are looked for where a line end was lost as well", () => {
+    const log = logOf(rebuilt(["1", "2", "3", "4"]));
+    const bytes = Buffer.from(log.bytes);
+    const from = (log.starts[3] as number) - 30;
+    bytes.fill(0, from, Math.ceil((log.starts[3] as number) / SECTOR) * SECTOR);
     expect(judged(bytes)).toEqual(damage(log));
+    expect(judged(bytes.subarray(0, log.starts[4]))).toBeUndefined();
   });
 
   it("vouch for it also if they are of a later format", () => {
     const writer = new LineWriter();
     const later = { v: 2 } as unknown as Partial<Entry>;
-    const log = logOf([writer.header(), writer.message("1"), writer.message("2"), writer.message("3", later)]);
+    const log = logOf([writer.header(), writer.message(long("1")), writer.message(long("2")), writer.message(long("3"), later)]);
     expect(log.bytes.toString()).toContain('{"v":2,"seq":3');
     expect(judged(spoilt(log))).toEqual(damage(log));
   });
@@ -200,7 +224,7 @@ describe("lines behind the damage", () => {
   it("prove nothing if they belong to nothing", () => {
     const { bytes } = logOf(rebuilt(["1"]));
     const strangers = ["a", "b", "c"].map((text) => rebuilt([text])[1] as Buffer);
-    expect(judged(Buffer.concat([bytes, logOf(strangers).bytes]))).toBeUndefined();
+    expect(judged(Buffer.concat([bytes, Buffer.from("garbage\n"), logOf(strangers).bytes]))).toBeUndefined();
   });
 });
 

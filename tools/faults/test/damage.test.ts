@@ -21,3 +21,7 @@ it("R4 notices a torn tail that is not cut off", async () => {
 it("R5 notices hashes that are not compared", async () => {
   await notices(damageRow({ kind: "flip", count: 50, seed: SEED, mutant: "no hash" }));
 });
+
+it("R5 notices damage that is left out like a torn tail", async () => {
+  await notices(damageRow({ kind: "flip", count: 800, seed: SEED, mutant: "damage taken for a torn tail" }));
+});

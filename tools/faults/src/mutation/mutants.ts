@@ -81,6 +81,12 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [{ file: `${FILE}/recovery.js`, from: "ftruncateSync(fd, end);", to: "" }],
   },
   {
+    name: "damage taken for a torn tail",
+    row: "R5",
+    breaks: "damage with nothing behind it is left out like a write that was cut off",
+    changes: [{ file: `${FILE}/recovery.js`, from: "return wasWhole(bytes, bad, badAt) || isVouchedFor", to: "return isVouchedFor" }],
+  },
+  {
     name: "no hash",
     row: "R5",
     breaks: "the hash of a line is not compared",

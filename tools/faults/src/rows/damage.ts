@@ -19,12 +19,9 @@ const FAULTS = {
 /** R4 and R5: a log is cut or changed at one place, then read, and appended to if it may be. */
 export async function damageRow({ kind, count, seed, mutant }: DamageOptions): Promise<RowResult> {
   const program = startProgram("damage", { kind, count, seed }, { mutant, patienceMs: 30 * 60_000 });
-  const { tried, failures, reported, cut, bytes } = JSON.parse(await program.line(0)) as DamageReport;
+  const { tried, failures, bytes } = JSON.parse(await program.line(0)) as DamageReport;
   await program.ended;
   const { row, fault, unit } = FAULTS[kind];
-  const note =
-    kind === "truncate"
-      ? `a log of ${bytes} bytes`
-      : `${reported} reported with file and offset, ${cut} in the last group cut as a torn tail`;
+  const note = `a log of ${bytes} bytes`;
   return { row, subject: kind === "truncate" ? "files" : `files, ${kind}s`, fault, unit, n: tried, failures, note, seed };
 }
