@@ -10,6 +10,7 @@ import { advance, claimBefore, hashAgreesAlone, JOINT_BYTES, trailerOf, type Adv
 const MAX_TORN_BYTES = 8 * 1024 * 1024;
 const NEWLINE = 0x0a;
 const ENTRY_START = Buffer.from('{"v":1,"seq":');
+const HASH_KEY = Buffer.from(',"hash":"');
 /** What a disk writes whole or not at all; file systems and drives have multiples of it. */
 const SECTOR_BYTES = 512;
 /** So many bytes of a line's beginning or end may be other ones, and it is still seen what they were. */
@@ -55,7 +56,7 @@ export function* judge({ state, badAt }: Advanced, size: number, maxLineBytes: n
 function wasWhole(bytes: Buffer, bad: number, badAt: number): boolean {
   const end = bytes.indexOf(NEWLINE, bad);
   // A line that follows is bad for its place in a batch only, and may be the first half of one.
-  return end >= 0 && beginsEntry(bytes, bad) && !follows(bytes, bad, end) && !hasHole(bytes.subarray(bad, end), badAt);
+  return end >= 0 && looksLikeEntry(bytes, bad, end) && !follows(bytes, bad, end) && !hasHole(bytes.subarray(bad, end), badAt);
 }
 
 /** Whether a line follows the one that stands before it, whatever state that is in. */
@@ -64,8 +65,13 @@ function follows(bytes: Buffer, start: number, end: number): boolean {
   return claim !== undefined && hashAgreesAlone(bytes, start, end, claim);
 }
 
-function beginsEntry(bytes: Buffer, at: number): boolean {
-  return differing(bytes.subarray(at, at + ENTRY_START.length), ENTRY_START) <= MAX_SMEAR_BYTES;
+/** By its beginning or its end: not what another program has written into the file. */
+function looksLikeEntry(bytes: Buffer, start: number, end: number): boolean {
+  const hash = end - TRAILER_BYTES;
+  return (
+    differing(bytes.subarray(start, start + ENTRY_START.length), ENTRY_START) <= MAX_SMEAR_BYTES ||
+    (hash > start && bytes.subarray(hash, hash + HASH_KEY.length).equals(HASH_KEY))
+  );
 }
 
 /** Whether the last line, which has no end, has only lost it: what stands in its last bytes is nearly the hash of what is before them. */

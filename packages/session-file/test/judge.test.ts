@@ -119,6 +119,17 @@ describe.each([
       }
   });
 
+  it("any damage of a line is, if its beginning or its hash is still there", () => {
+    const [start, end] = [log.starts[9] as number, log.bytes.length];
+    for (const [from, to] of [
+      [start + 13, end - 1],
+      [start, end - 60],
+    ] as const)
+      expect(judged(Buffer.from(log.bytes).fill("~", from, to)), `bytes ${from} to ${to}`).toEqual(placeOf(9));
+    // Nothing says that this was an entry.
+    expect(judged(Buffer.from(log.bytes).fill("~", start, end - 20))).toBeUndefined();
+  });
+
   it("a byte that became a line end is damage like any other", () => {
     for (let seq = 1; seq <= 9; seq += 1)
       for (let at = log.starts[seq] as number; at < (log.starts[seq + 1] as number) - 1; at += 7)
