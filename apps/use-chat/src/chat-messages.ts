@@ -1,5 +1,5 @@
 import { toUIMessages, type UIChatMessage } from "@aixgo/agents";
-import type { Message, SuspendRequest } from "@aixgo/core";
+import type { Message, WaitingRequest } from "@aixgo/core";
 
 /** The id of the UI message that answers a question: the same in a stream, in one that is resumed, and in the history. */
 export function answerId(questionId: string): string {
@@ -7,7 +7,7 @@ export function answerId(questionId: string): string {
 }
 
 /** A chat as `useChat` is given it, with the calls that wait for the user. What an answer that is not finished has come to so far is the message that its stream goes on with. */
-export function chatMessages(messages: readonly Message[], requests: readonly SuspendRequest[]): UIChatMessage[] {
+export function chatMessages(messages: readonly Message[], requests: readonly WaitingRequest[]): UIChatMessage[] {
   const chat = toUIMessages(messages, { requests });
   return chat.map((message, index) => {
     const question = chat[index - 1];

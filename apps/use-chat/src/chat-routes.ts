@@ -26,7 +26,7 @@ export function createChatRoutes({ runtime, sessions, agent, user }: ChatOptions
 
   routes.get("/chat/:id", async (context) => {
     const { session } = await chatOf(context, context.req.param("id"));
-    const requests = await session.requests();
+    const requests = await session.requests({ answered: true });
     return context.json(chatMessages(await session.messages({ attachments: "inline" }), requests));
   });
 

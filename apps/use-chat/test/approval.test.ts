@@ -142,7 +142,18 @@ describe("a tool that needs the user's approval", () => {
     const first = await (await send(server, { id: "chat-1", message: only("eggs") })).text();
     expect(first).toContain(`{"type":"tool-approval-request","approvalId":"${askedBy(page)[0]}","toolCallId":"remove_note-milk"}`);
     expect(first).not.toContain("remove_note-eggs");
-    expect(await (await send(server, { id: "chat-1", message: only("milk") })).text()).toContain("no notes are left");
+    // A page that is loaded now knows which is answered, and sends by itself when the other is.
+    const loaded = await open(server);
+    await shows(loaded, `${NOTED}user: remove milk and eggs\nassistant: [remove_note approval-requested] [remove_note approval-responded]`);
+    await settled(loaded);
+    expect(askedBy(loaded)).toEqual([askedBy(page)[0]]);
+    await loaded.chat.addToolApprovalResponse({ id: askedBy(loaded)[0] as string, approved: true });
+    const tools = "[remove_note output-available] [remove_note output-available]";
+    await shows(
+      loaded,
+      `${NOTED}user: remove milk and eggs\nassistant: ${tools} Removed: milk; eggs is left. Removed: eggs; no notes are left.`,
+    );
+    expect(await states()).toHaveLength(4);
   });
 
   it("counts an answer once: what another page answers later changes nothing, and it is shown what became of the call", async () => {

@@ -3,14 +3,16 @@ import {
   type Json,
   type Message,
   type Part,
-  type SuspendRequest,
   type ToolCallPart,
   type ToolOutput,
   toolApprovalOf,
   type ToolResultPart,
+  type WaitingRequest,
 } from "@aixgo/core";
+import { denialOf } from "./approval.ts";
 import { isRecord } from "./json.ts";
 import { resultsAfter } from "./prompt.ts";
+import { isOutcomeUnknown } from "./tool-runner.ts";
 import { metadataOf, OWN, ownOf, type UIChatMessage, type UIJson, type UIPart, type UIToolState } from "./ui-message.ts";
 
 export interface ToUIMessagesOptions {
@@ -19,10 +21,11 @@ export interface ToUIMessagesOptions {
   /** Where the browser finds a file: for `attachment:` addresses, which only the session knows. @default the address itself */
   readonly fileUrl?: (part: FilePart) => string;
   /**
-   * What the session waits for, of `session.requests()`, read before the messages: a call of the last step that one of them asks for is
-   * `approval-requested` under the request's id. Requests of other kinds have no place here. @default none
+   * What the session waits for, of `session.requests({ answered: true })`, read before the messages: a call of the last step that one of
+   * them asks for is `approval-requested` under the request's id, or `approval-responded` while others of the step wait; calls that
+   * need no answer and wait with it are `input-available`. Requests of other kinds have no place here. @default none
    */
-  readonly requests?: readonly SuspendRequest[];
+  readonly requests?: readonly WaitingRequest[];
 }
 
 /**
@@ -48,7 +51,7 @@ export function toUIMessages(messages: readonly Message[], options: ToUIMessages
     const later = role === "assistant" ? resultsAfter(messages, index) : new Map<string, ToolResultPart>();
     const inside = new Map(parts.flatMap((part) => (part.type === "tool-result" ? [[part.toolCallId, part] as const] : [])));
     const results = new Map([...later, ...inside]);
-    const requests = index === waiting ? options.requests : undefined;
+    const requests = index === waiting ? asking(parts, options.requests) : undefined;
     const shown = parts.flatMap((part) => uiPart(part, results, new Set(inside.keys()), options, requests));
     const metadata = message.metadata === undefined ? undefined : { metadata: message.metadata as { [key: string]: UIJson } };
     if (role === "assistant" && open !== undefined) {
@@ -69,7 +72,7 @@ function uiPart(
   results: ReadonlyMap<string, ToolResultPart>,
   byProvider: ReadonlySet<string>,
   { dynamicTools = [], fileUrl }: ToUIMessagesOptions,
-  requests: readonly SuspendRequest[] = [],
+  requests: readonly WaitingRequest[] = [],
 ): UIPart[] {
   const metadata = metadataOf(part);
   const carry = metadata === undefined ? undefined : { providerMetadata: metadata };
@@ -83,12 +86,14 @@ function uiPart(
     }
     case "tool-call": {
       const result = results.get(part.toolCallId);
-      // A history that models accept has a result for it, which says that there is none.
-      const asked = result === undefined || result.output.type === "interrupted" ? requestFor(part, requests) : undefined;
-      const state =
-        asked === undefined
-          ? toolState(part, result, byProvider.has(part.toolCallId))
-          : toolState(withApproval(part, asked), undefined, false);
+      // A history that models accept has a result for it, which says that there is none. Answered or not, calls of one step wait for each other.
+      const isOpen = result === undefined || (requests.length > 0 && result.output.type === "interrupted" && !isOutcomeUnknown(result));
+      const asked = isOpen ? requestFor(part, requests) : undefined;
+      const state = toolState(
+        asked === undefined ? part : withApproval(part, asked),
+        isOpen ? undefined : result,
+        byProvider.has(part.toolCallId),
+      );
       return dynamicTools.includes(part.toolName)
         ? [{ type: "dynamic-tool", toolName: part.toolName, ...state }]
         : [{ type: `tool-${part.toolName}`, ...state }];
@@ -105,7 +110,12 @@ function uiPart(
   }
 }
 
-function requestFor({ toolCallId, toolName }: ToolCallPart, requests: readonly SuspendRequest[]): SuspendRequest | undefined {
+/** The requests that ask for a call of these parts. */
+function asking(parts: readonly Part[], requests: readonly WaitingRequest[] = []): readonly WaitingRequest[] {
+  return requests.filter((request) => parts.some((part) => part.type === "tool-call" && requestFor(part, [request]) !== undefined));
+}
+
+function requestFor({ toolCallId, toolName }: ToolCallPart, requests: readonly WaitingRequest[]): WaitingRequest | undefined {
   return requests.find((request) => {
     const approval = toolApprovalOf(request);
     return approval?.toolCallId === toolCallId && approval.toolName === toolName;
@@ -113,11 +123,10 @@ function requestFor({ toolCallId, toolName }: ToolCallPart, requests: readonly S
 }
 
 /** The call as `fromUIMessages` makes it of one that waits. */
-function withApproval(call: ToolCallPart, { requestId }: SuspendRequest): ToolCallPart {
-  return {
-    ...call,
-    providerOptions: { ...call.providerOptions, [OWN]: { ...ownOf(call.providerOptions), approval: { id: requestId } } },
-  };
+function withApproval(call: ToolCallPart, { requestId, decision }: WaitingRequest): ToolCallPart {
+  const denial = decision === undefined ? undefined : denialOf(decision);
+  const approval = { id: requestId, ...(decision === undefined ? {} : { approved: denial === undefined, ...denial }) };
+  return { ...call, providerOptions: { ...call.providerOptions, [OWN]: { ...ownOf(call.providerOptions), approval } } };
 }
 
 /** What a model said of where its answer comes from, as the collector of answers stores it. */

@@ -12,6 +12,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { approvalsIn, createReActAgent, fromUIMessages, tool, toUIMessages } from "../src/index.ts";
 import { createScriptedModel } from "../src/testing.ts";
+import { outcomeUnknown } from "../src/tool-runner.ts";
 import { message } from "./harness.ts";
 
 interface Place {
@@ -184,7 +185,16 @@ describe("an approval through a chat of the AI SDK", () => {
     await convertToModelMessages(chat);
     // And back: the calls are open, the ids are kept.
     expect(toUIMessages(fromUIMessages(chat).map((draft) => message(draft.role, draft.parts)))[1]?.parts).toEqual(chat[1]?.parts);
-    for (const { requestId } of requests) await runtime.resume(session.id, requestId, true);
+    const [bob, eve] = requests.map(({ requestId }) => requestId) as [string, string];
+    await runtime.resume(session.id, eve, true);
+    // One is answered, and runs when the other is.
+    expect(
+      toolsOf(toUIMessages(await session.messages({ calls }), { requests: await session.requests({ answered: true }) })[1] as UIMessage),
+    ).toMatchObject([
+      { state: "approval-requested", input: { to: "bob" }, approval: { id: bob } },
+      { state: "approval-responded", input: { to: "eve" }, approval: { id: eve, approved: true } },
+    ]);
+    await runtime.resume(session.id, bob, true);
     // Requests that were read before their answers do no harm.
     expect(toolsOf(toUIMessages(await session.messages({ calls }), { requests })[1] as UIMessage)).toMatchObject([
       { state: "output-available", output: "paid bob" },
@@ -210,6 +220,18 @@ describe("toUIMessages with requests", () => {
     expect(statesOf([asks(approval)], [call("c")], [call("d")])).toEqual(["input-available", "input-available"]);
     expect(statesOf([asks({ ...approval, type: "size" }), asks(null)], [call("c")])).toEqual(["input-available"]);
     expect(statesOf([], [call("c")])).toEqual(["input-available"]);
+  });
+
+  it("shows what became of a call that had begun, though another one of its step waits", () => {
+    const closed = (toolCallId: string) => ({ type: "tool-result", toolCallId, toolName: "pay", output: { type: "interrupted" } }) as const;
+    const chat = (requests: readonly SuspendRequest[]): unknown[] =>
+      toUIMessages(
+        [message("assistant", [call("c"), call("d"), call("e")]), message("tool", [closed("c"), closed("d"), outcomeUnknown(call("e"))])],
+        { requests },
+      ).flatMap(({ parts }) => parts.flatMap((part) => ("state" in part ? [part.state] : [])));
+    expect(chat([asks(approval)])).toEqual(["approval-requested", "input-available", "output-error"]);
+    expect(chat([])).toEqual(["output-error", "output-error", "output-error"]);
+    expect(chat([asks({ ...approval, toolCallId: "other" })])).toEqual(["output-error", "output-error", "output-error"]);
   });
 
   it("keeps what else was kept with the call", () => {

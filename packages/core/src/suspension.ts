@@ -15,6 +15,11 @@ export interface SuspendRequest {
   readonly data?: Json;
 }
 
+/** A question of a turn that waits, with its answer if it has one: the turn goes on when the last has. */
+export interface WaitingRequest extends SuspendRequest {
+  readonly decision?: Json;
+}
+
 /**
  * What `data` of a request holds that asks whether a call may run: whoever asks so is shown as an approval by `toResponse` and
  * `toUIMessages`, whatever agent it is. The answer is `{ approved, reason? }`.

@@ -7,8 +7,8 @@ import type {
   OpenTurn,
   Reply,
   ResumeOptions,
-  SuspendRequest,
   TurnOptions,
+  WaitingRequest,
 } from "@aixgo/core";
 import type { Checkpoint, RestoreOptions } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
@@ -107,8 +107,11 @@ export interface Session extends AsyncDisposable {
   cursorOf(entry: Pick<Entry, "seq" | "hash">): EntryCursor;
   /** One turn without our runtime: stored, exclusive, replayed and recovered as by `callWithSession`. */
   turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options?: TurnOptions): Promise<Reply>;
-  /** What a suspended turn of this session waits for; empty: none waits. */
-  requests(): Promise<readonly SuspendRequest[]>;
+  /**
+   * What a suspended turn of this session waits for; empty: none waits. With `answered` also what it asked for in the same breath and
+   * was answered since, each with its `decision`.
+   */
+  requests(options?: { readonly answered?: boolean }): Promise<readonly WaitingRequest[]>;
   /**
    * Answers a request of the suspended turn, and goes on with it where it was the last one, as `runtime.resume` does: `body` runs
    * again from its beginning, and its `turn.suspend` resolves with the answers.

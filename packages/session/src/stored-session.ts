@@ -8,7 +8,7 @@ import {
   type OpenTurnRequest,
   type Reply,
   type ResumeOptions,
-  type SuspendRequest,
+  type WaitingRequest,
   type TurnOptions,
 } from "@aixgo/core";
 import { newEntryId } from "@aixgo/security";
@@ -27,7 +27,7 @@ import { inlineContent } from "./inline-content.ts";
 import type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
 import { appendOnce } from "./once.ts";
 import { runTurn } from "./run-turn.ts";
-import { suspensionAt } from "./suspension.ts";
+import { askedAt, suspensionAt } from "./suspension.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { type Verification, verifyLog } from "./verify.ts";
 import { assertVersion } from "./version.ts";
@@ -174,10 +174,13 @@ export class StoredSession implements Session {
     return runTurn(await this.#home.openTurn({ input, options }), body, options);
   }
 
-  async requests(): Promise<readonly SuspendRequest[]> {
+  async requests({ answered = false }: { readonly answered?: boolean } = {}): Promise<readonly WaitingRequest[]> {
     const { log } = this.#open();
+    if (typeof answered !== "boolean") throw new AixgoError("INVALID_OPTION", "option answered must be true or false");
     const head = await log.refresh();
-    return isLive(head) ? [] : ((await suspensionAt(log, head))?.requests ?? []);
+    const suspension = isLive(head) ? undefined : await suspensionAt(log, head);
+    if (suspension === undefined) return [];
+    return answered ? askedAt(log, head, suspension) : suspension.requests;
   }
 
   async resume(

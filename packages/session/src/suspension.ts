@@ -1,4 +1,13 @@
-import { AixgoError, type Json, type Message, type Reply, type SuspendRequest, textOf, type ToolResultPart } from "@aixgo/core";
+import {
+  AixgoError,
+  type Json,
+  type Message,
+  type Reply,
+  type SuspendRequest,
+  textOf,
+  type ToolResultPart,
+  type WaitingRequest,
+} from "@aixgo/core";
 import { newEntryId, redactError } from "@aixgo/security";
 import type { Head } from "./contract.ts";
 import { openCalls } from "./history.ts";
@@ -43,6 +52,25 @@ export async function decisionsOf(log: SessionLog, head: Head, turnSeq: number):
     };
   });
   return decisions;
+}
+
+/** All that the turn asked for when it was suspended last, with the answers that came since. */
+export async function askedAt(log: SessionLog, head: Head, { turnSeq, requests }: Suspension): Promise<readonly WaitingRequest[]> {
+  let asked = requests;
+  const decisions = new Map<string, Json>();
+  await log.walk(head, head.headSeq, () => {
+    decisions.clear();
+    return (entry) => {
+      if (entry.type !== "turn" || entry.turn !== turnSeq) return entry.seq > turnSeq;
+      const data = entry.data as unknown as TurnData;
+      if (data.phase === "decide" && data.requestId !== undefined) decisions.set(data.requestId, data.decision ?? null);
+      else asked = data.requests ?? asked;
+      return data.phase === "decide";
+    };
+  });
+  return asked.map((request) =>
+    decisions.has(request.requestId) ? { ...request, decision: decisions.get(request.requestId) as Json } : request,
+  );
 }
 
 /** What the caller of a suspended turn gets. */

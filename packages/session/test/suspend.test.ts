@@ -155,6 +155,11 @@ describe("a turn that asks somebody", () => {
     expect(await t.requests()).toEqual(["r1", "r2", "r3"].map((requestId) => ({ requestId, reason: `may I ${requestId}?` })));
     const second = await t.resume("r2", 2, never);
     expect((await s.requests()).map(({ requestId }) => requestId)).toEqual(["r1", "r3"]);
+    expect(await s.requests({ answered: true })).toEqual([
+      { requestId: "r1", reason: "may I r1?" },
+      { requestId: "r2", reason: "may I r2?", decision: 2 },
+      { requestId: "r3", reason: "may I r3?" },
+    ]);
     expect(second).toMatchObject({ turn: { status: "suspended", replayed: false } });
     expect(idsOf(second)).toEqual(["r1", "r3"]);
     expect(idsOf(await s.resume("r2", "again", never))).toEqual(["r1", "r3"]);
@@ -163,6 +168,7 @@ describe("a turn that asks somebody", () => {
     const reply = await t.resume("r3", 3, body);
     expect(reply.text).toBe("done: [1,2,3]");
     expect(await s.requests()).toEqual([]);
+    expect(await s.requests({ answered: true })).toEqual([]);
     expect(await turnsOf(s)).toEqual([
       "start 1",
       "suspend 1 waits for r1+r2+r3",
@@ -173,6 +179,24 @@ describe("a turn that asks somebody", () => {
       "end 2 completed",
     ]);
     await wellFormed(s);
+  });
+
+  it("tells of what was answered only what it asked for last", async () => {
+    const { s, t } = await start();
+    const rounds = async (turn: OpenTurn): Promise<string> => {
+      for (const round of ["a", "b"]) await Promise.all(["1", "2"].map((n) => turn.suspend({ requestId: round + n, reason: "?" })));
+      return "done";
+    };
+    await s.turn("q", rounds);
+    await s.resume("a2", 2, never);
+    await s.resume("a1", 1, rounds);
+    await t.resume("b2", null, never);
+    expect(await s.requests({ answered: true })).toEqual([
+      { requestId: "b1", reason: "?" },
+      { requestId: "b2", reason: "?", decision: null },
+    ]);
+    expect((await s.resume("b1", 1, rounds)).text).toBe("done");
+    await expect(s.requests({ answered: 1 as never })).rejects.toThrow(withCode("INVALID_OPTION"));
   });
 
   it("whose requests are answered by several nodes at once runs once", async () => {
