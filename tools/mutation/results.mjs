@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../workspace.mjs";
+import { reasonsPage } from "./survivors.mjs";
 
 const RESULTS = join(ROOT, "tools", "mutation", "results.json");
 const PAGE = join(ROOT, "docs", "mutation.md");
 const BEGIN = "<!-- Made from tools/mutation/results.json by npm run test:mutation. Changes made here are lost. -->\n";
 const END = "<!-- End of the table. -->\n";
+const BEGIN_REASONS = "<!-- Made from tools/mutation/reasons by npm run test:mutation. Changes made here are lost. -->\n";
+const END_REASONS = "<!-- End of the reasons. -->\n";
 
 /** @typedef {{ readonly line: number, readonly column: number }} Place */
 /** @typedef {{ readonly mutatorName: string, readonly replacement?: string, readonly status: string, readonly location: { readonly start: Place, readonly end: Place } }} Mutant */
@@ -30,24 +33,6 @@ export function countOf({ files }) {
   };
 }
 
-/** What nobody noticed, one line each: place, what stands there, what it was made. @param {Report} report @returns {string[]} */
-export function survivorsOf({ files }) {
-  const short = (/** @type {string} */ text) => text.replaceAll(/\s+/g, " ").slice(0, 100);
-  return Object.entries(files).flatMap(([file, { source, mutants }]) => {
-    const lines = source.split("\n");
-    return mutants
-      .filter(({ status }) => status === "Survived" || status === "NoCoverage")
-      .map(({ location: { start, end }, replacement = "", mutatorName, status }) => {
-        const place = lines
-          .slice(start.line - 1, end.line)
-          .join("\n")
-          .slice(start.column - 1);
-        const was = start.line === end.line ? place.slice(0, end.column - start.column) : place;
-        return `${file}:${start.line}:${start.column} ${mutatorName}${status === "NoCoverage" ? ", not reached" : ""}: ${short(was)} → ${short(replacement)}`;
-      });
-  });
-}
-
 /** @param {string} name @param {Count} count */
 export function shown(name, { noticed, mutants }) {
   return `${name}: ${noticed} of ${mutants} noticed (${score(noticed, mutants)})`;
@@ -63,8 +48,8 @@ export function readResults() {
   return JSON.parse(readFileSync(RESULTS, "utf8"));
 }
 
-/** The table of docs/mutation.md. @param {Readonly<Record<string, Count>>} results */
-export function tableOf(results) {
+/** @param {Readonly<Record<string, Count>>} results */
+function tableOf(results) {
   const rows = Object.entries(results).map(
     ([name, { noticed, mutants, notReached, endless, date }]) =>
       `| \`${name}\` | ${mutants} | ${noticed} | ${score(noticed, mutants)} | ${notReached} | ${endless} | ${date} |`,
@@ -72,17 +57,27 @@ export function tableOf(results) {
   return `${BEGIN}\n${["| module | mutants | noticed | score | not reached | noticed by time alone | run on |", "|---|---|---|---|---|---|---|", ...rows].join("\n")}\n\n${END}`;
 }
 
-/** The page with this table in it. @param {string} page @param {string} table */
-export function withTable(page, table) {
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error("docs/mutation.md has no place for its table");
-  return page.slice(0, begin) + table + page.slice(end + END.length);
+/** The page with these results in it, and the reasons as they stand. @param {string} page @param {Readonly<Record<string, Count>>} results */
+export function withResults(page, results) {
+  const reasons = `${BEGIN_REASONS}\n${reasonsPage(Object.keys(results))}\n${END_REASONS}`;
+  return replaced(replaced(page, BEGIN, END, tableOf(results)), BEGIN_REASONS, END_REASONS, reasons);
 }
 
-/** Remembers what a run found, and shows it. @param {string} name @param {Count} count */
+/** @param {string} page @param {string} first @param {string} last @param {string} text with both of them */
+function replaced(page, first, last, text) {
+  const begin = page.indexOf(first);
+  const end = page.indexOf(last);
+  if (begin < 0 || end < begin) throw new Error(`docs/mutation.md has no place between ${first.trim()} and ${last.trim()}`);
+  return page.slice(0, begin) + text + page.slice(end + last.length);
+}
+
+/** Remembers what a run found. @param {string} name @param {Count} count */
 export function keep(name, count) {
-  const results = { ...readResults(), [name]: count };
-  writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(PAGE, withTable(readFileSync(PAGE, "utf8"), tableOf(results)));
+  writeFileSync(RESULTS, `${JSON.stringify({ ...readResults(), [name]: count }, null, 2)}\n`);
+  show();
+}
+
+/** Writes what is known to the page. */
+export function show() {
+  writeFileSync(PAGE, withResults(readFileSync(PAGE, "utf8"), readResults()));
 }

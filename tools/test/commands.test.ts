@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { run } from "../child.mjs";
 import { pathsOf, PLAN } from "../mutation/plan.mjs";
-import { readResults, tableOf, withTable } from "../mutation/results.mjs";
+import { readResults, withResults } from "../mutation/results.mjs";
+import { compare, readReasons, survivorsOf } from "../mutation/survivors.mjs";
 import { onePerKeystroke } from "../signals.mjs";
 import { swallowedFlags } from "../swallowed-flags.mjs";
 import { ROOT } from "../workspace.mjs";
@@ -97,11 +98,55 @@ describe("the mutation plan", () => {
     }
   });
 
-  it("has its results on the page, as the last runs left them", () => {
+  it("has its results and reasons on the page, as the last runs left them", () => {
     const page = readFileSync(`${ROOT}/docs/mutation.md`, "utf8");
     const results = readResults();
-    expect(Object.keys(results).filter((module) => !Object.hasOwn(PLAN, module.replace(/:.*/, "")))).toEqual([]);
-    expect(withTable(page, tableOf(results))).toBe(page);
+    expect(Object.keys(results).sort()).toEqual(Object.keys(PLAN).sort());
+    expect(withResults(page, results), "npm run test:mutation -- --page writes it").toBe(page);
+  });
+
+  it.each(Object.keys(PLAN))("has a reason for each that nobody noticed in %s, and its place is there", (module) => {
+    const { mutants = 0, noticed = 0 } = readResults()[module] ?? {};
+    const reasons = readReasons(module);
+    const source = readFileSync(`${ROOT}/${pathsOf(module).source}`, "utf8").split("\n");
+    const lines = new Set(source.map((line) => line.trim()));
+    expect(reasons.filter(({ line }) => !lines.has(line)).map(({ line }) => line)).toEqual([]);
+    expect(reasons.filter(({ why }) => why.length < 20).map(({ line }) => line)).toEqual([]);
+    expect(reasons.flatMap(({ mutants: told }) => told)).toHaveLength(mutants - noticed);
+  });
+
+  it("tells survivors without a reason, and reasons without a survivor", () => {
+    const source = "const a = 1;\nif (a > 0 && b) {\n  go();\n}\n";
+    const at = (line: number, column: number, endLine: number, endColumn: number) => ({
+      start: { line, column },
+      end: { line: endLine, column: endColumn },
+    });
+    const mutant = (status: string, replacement: string, location: ReturnType<typeof at>) => ({
+      status,
+      replacement,
+      location,
+      mutatorName: "M",
+    });
+    const found = survivorsOf({
+      files: {
+        "x.ts": {
+          source,
+          mutants: [
+            mutant("Survived", "a >= 0", at(2, 5, 2, 10)),
+            mutant("NoCoverage", "{}", at(2, 17, 4, 2)),
+            mutant("Killed", "true", at(2, 5, 2, 15)),
+          ],
+        },
+      },
+    });
+    expect(found).toEqual([
+      { place: "x.ts:2:5 M", line: "if (a > 0 && b) {", mutant: "a > 0 → a >= 0" },
+      { place: "x.ts:2:17 M, not reached", line: "if (a > 0 && b) {", mutant: "{ go(); } → {}" },
+    ]);
+    const why = "the edge is the same on both sides";
+    const reasons = [{ line: "if (a > 0 && b) {", mutants: ["a > 0 → a >= 0", "a > 0 → a < 0"], why }];
+    expect(compare(found, reasons)).toEqual({ unexplained: [found[1]], stale: ["if (a > 0 && b) {: a > 0 → a < 0"] });
+    expect(compare(found, [{ ...reasons[0], line: "", mutants: [], why: "" }]).unexplained).toEqual(found);
   });
 });
 
