@@ -2,6 +2,7 @@ import { closeSync, constants, linkSync, lstatSync, readdirSync, readFileSync, r
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { AixgoError } from "@aixgo/core";
+import { newSessionId } from "@aixgo/security";
 import { openPrivate, removeFile, writeAll } from "./durable.ts";
 import { codeOf } from "./fs-errors.ts";
 import { isDead, ownIdentity, type ProcessIdentity } from "./process-identity.ts";
@@ -64,10 +65,7 @@ export function createNativeEngine(native: Native): LockEngine {
  */
 export function createFileEngine(folder: string): LockEngine {
   const self = ownIdentity();
-  const owner = join(
-    folder,
-    `owner-${self.pid}-${self.start}-${Math.trunc(performance.now() * 1000)}-${process.hrtime.bigint() % 1_000_000n}`,
-  );
+  const owner = join(folder, `owner-${self.pid}-${newSessionId()}`);
   let made = false;
   const link = (path: string): boolean => {
     if (!made) {
@@ -94,7 +92,7 @@ export function createFileEngine(folder: string): LockEngine {
   /** Left by an `unlock` that failed: the link is still this engine's, and nobody breaks a lock of the living. */
   const isOwn = (path: string): boolean => {
     const left = lstatSync(path, { throwIfNoEntry: false });
-    return left !== undefined && left.ino === lstatSync(owner, { throwIfNoEntry: false })?.ino;
+    return left !== undefined && left.ino === lstatSync(owner).ino;
   };
   return {
     tryLock(_, path) {
@@ -114,7 +112,7 @@ export function createFileEngine(folder: string): LockEngine {
       return typeof holder === "object" ? holder.pid : undefined;
     },
     close() {
-      if (made) removeFile(owner);
+      removeFile(owner);
       made = false;
     },
   };
@@ -137,14 +135,13 @@ function loadNative(): Native | undefined {
 
 /** Linux shows the locks of each open descriptor in /proc/<pid>/fdinfo. */
 function kernelHolder(path: string): number | undefined {
-  if (process.platform !== "linux") return undefined;
   try {
     for (const pid of readdirSync("/proc")) {
       if (!/^\d+$/.test(pid)) continue;
       if (holdsLock(pid, path)) return Number(pid);
     }
   } catch {
-    // Without /proc the message does without the pid.
+    // Without such a /proc the message does without the pid.
   }
   return undefined;
 }

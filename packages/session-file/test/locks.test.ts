@@ -1,6 +1,18 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import fs, {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire, syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createFileEngine, createLockEngine, createNativeEngine, type LockEngine } from "../src/lock-engine.ts";
@@ -104,6 +116,27 @@ describe("a stripe that is free", () => {
     own.close();
     expect(own.tryHold("00", () => "again")).toEqual({ value: "again" });
     own.close();
+    expect(opened()).toEqual([]);
+  });
+});
+
+describe("a stripe that the system refuses to unlock", () => {
+  it("is free all the same, and the body's answer stands", async () => {
+    const native = createRequire(import.meta.url)("fs-native-extensions") as { tryLock(fd: number): boolean };
+    const engine = createNativeEngine({
+      tryLock: (fd) => native.tryLock(fd),
+      unlock: () => {
+        throw Object.assign(new Error("no locks available"), { code: "ENOLCK" });
+      },
+    });
+    const stripes = stripesWith(engine);
+    const other = createStripes(folder, { lockTimeoutMs: 5000, singleProcess: false, maxOpen: 3 });
+    for (let round = 0; round < 3; round += 1) {
+      expect(await stripes.hold("00", "testing", () => round)).toBe(round);
+      expect(other.tryHold("00", () => "free")).toEqual({ value: "free" });
+    }
+    stripes.close();
+    other.close();
     expect(opened()).toEqual([]);
   });
 });
@@ -237,6 +270,80 @@ describe("links that stand for locks", () => {
     engine.close();
     expect(readdirSync(folder)).toEqual([]);
     createFileEngine(folder).close();
+  });
+
+  it("share a record that is written once: while it was being written again, they would be nobody's", () => {
+    const engine = createFileEngine(folder);
+    expect(engine.tryLock(0, path())).toBe(true);
+    utimesSync(held(), 1, 1);
+    const { mtimeMs } = statSync(held());
+    expect(engine.tryLock(0, join(folder, "01"))).toBe(true);
+    expect(statSync(held()).mtimeMs).toBe(mtimeMs);
+    for (const each of [path(), join(folder, "01")]) engine.unlock(0, each);
+    engine.close();
+  });
+
+  it("that could not be given back are taken again by whoever has them, and by nobody else", () => {
+    const [one, two] = [createFileEngine(folder), createFileEngine(folder)];
+    expect(one.tryLock(0, path())).toBe(true);
+    // The system refuses to remove the link: there is no unlock.
+    expect([two.tryLock(0, path()), one.tryLock(0, path())]).toEqual([false, true]);
+    one.unlock(0, path());
+    expect([two.tryLock(0, path()), one.tryLock(0, path())]).toEqual([true, false]);
+    two.unlock(0, path());
+    one.close();
+    two.close();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  const { linkSync } = fs;
+  const setLinkSync = (how: typeof linkSync): void => {
+    Object.assign(fs, { linkSync: how });
+    syncBuiltinESMExports();
+  };
+  afterEach(() => setLinkSync(linkSync));
+  /** What happens in the place of the next attempt to make a link of this name. */
+  const atLink = (name: string, then: (make: () => void) => void): void =>
+    setLinkSync((from, to) => {
+      if (to !== name) return linkSync(from, to);
+      setLinkSync(linkSync);
+      then(() => linkSync(from, to));
+    });
+
+  it("and are given back between the attempt and the look at who has them are missed, not broken", () => {
+    const [one, two] = [createFileEngine(folder), createFileEngine(folder)];
+    expect(one.tryLock(0, path())).toBe(true);
+    atLink(held(), (make) => {
+      try {
+        make();
+      } finally {
+        one.unlock(0, path());
+      }
+    });
+    expect(two.tryLock(0, path())).toBe(false);
+    expect(two.tryLock(0, path())).toBe(true);
+    two.unlock(0, path());
+    one.close();
+    two.close();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("of the dead that somebody else has broken and taken meanwhile stay with whoever that is", () => {
+    const [one, two] = [createFileEngine(folder), createFileEngine(folder)];
+    writeFileSync(held(), dead());
+    atLink(`${path()}.break`, (make) => {
+      // Found dead by both; the other was faster.
+      expect(one.tryLock(0, path())).toBe(true);
+      make();
+    });
+    expect(two.tryLock(0, path())).toBe(false);
+    expect(existsSync(`${path()}.break`)).toBe(false);
+    expect([two.tryLock(0, path()), existsSync(held())]).toEqual([false, true]);
+    one.unlock(0, path());
+    expect(two.tryLock(0, path())).toBe(true);
+    two.unlock(0, path());
+    one.close();
+    two.close();
   });
 
   it("of the dead are broken by one at a time: under a second link, which nobody breaks", async () => {

@@ -1,10 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createFileEngine, createNativeEngine } from "../src/lock-engine.ts";
+import { createFileEngine } from "../src/lock-engine.ts";
 import { ownIdentity } from "../src/process-identity.ts";
 import { encodeRecord } from "../src/record.ts";
 import { createStripes } from "../src/stripes.ts";
@@ -46,24 +45,6 @@ describe("stripes", () => {
     stripes.close();
   });
 
-  it("are free where the system refuses to unlock, and the body's answer stands", async () => {
-    const native = createRequire(import.meta.url)("fs-native-extensions") as { tryLock(fd: number): boolean };
-    const engine = createNativeEngine({
-      tryLock: (fd) => native.tryLock(fd),
-      unlock: () => {
-        throw Object.assign(new Error("no locks available"), { code: "ENOLCK" });
-      },
-    });
-    const stripes = createStripes(folder, { ...options, engine });
-    const other = createStripes(folder, options);
-    for (let round = 0; round < 3; round += 1) {
-      expect(await stripes.hold("00", "testing", () => round)).toBe(round);
-      expect(other.tryHold("00", () => "free")).toEqual({ value: "free" });
-    }
-    stripes.close();
-    other.close();
-  });
-
   it("are kept by lock files that nobody removes", async () => {
     const stripes = createStripes(folder, options);
     await stripes.hold("7f", "testing", () => undefined);
@@ -87,21 +68,6 @@ describe("locks without the kernel's help", () => {
     one.close();
     two.close();
     expect(readdirSync(folder)).toEqual([]);
-  });
-
-  it("that could not be given back are taken again by whoever has them, and by nobody else", () => {
-    const one = createFileEngine(folder);
-    const two = createFileEngine(folder);
-    expect(one.tryLock(0, path())).toBe(true);
-    // The system refuses to remove the link: there is no unlock.
-    expect(two.tryLock(0, path())).toBe(false);
-    expect(one.tryLock(0, path())).toBe(true);
-    one.unlock(0, path());
-    expect(two.tryLock(0, path())).toBe(true);
-    expect(one.tryLock(0, path())).toBe(false);
-    two.unlock(0, path());
-    one.close();
-    two.close();
   });
 
   it("of the dead, of an earlier boot, and what a power cut left are taken over", async () => {
