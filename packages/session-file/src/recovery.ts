@@ -48,21 +48,23 @@ export function* judge({ state, badAt }: Advanced, size: number, maxLineBytes: n
   const tooLong = size - badAt > MAX_TORN_BYTES;
   const bytes = yield { offset: at - JOINT_BYTES, length: JOINT_BYTES + (tooLong ? badAt - at + longest : size - at) };
   const bad = badAt - at + JOINT_BYTES;
-  if (tooLong && bytes.indexOf(NEWLINE, bad) >= 0) return damage;
-  return wasWhole(bytes, bad, badAt) || isVouchedFor(bytes, bad, state, seq) ? damage : undefined;
+  const badEnd = bytes.indexOf(NEWLINE, bad);
+  // One line that was cut off, however long it is.
+  if (badEnd < 0) return undefined;
+  if (tooLong || wasWhole(bytes, bad, badEnd, badAt)) return damage;
+  const synced = state.sync !== undefined || bytes.subarray(bad, badEnd).includes(',"sync":');
+  return isVouchedFor(bytes, bad, synced, seq) ? damage : undefined;
 }
 
-/** Whether the line at `bad`, an index in `bytes` and `badAt` in the file, was once written to its end. */
-function wasWhole(bytes: Buffer, bad: number, badAt: number): boolean {
-  const end = bytes.indexOf(NEWLINE, bad);
+/** Whether the line from `bad` to `end` in `bytes`, which begins at `badAt` in the file, was once written as it was to be. */
+function wasWhole(bytes: Buffer, bad: number, end: number, badAt: number): boolean {
   // A line that follows is bad for its place in a batch only, and may be the first half of one.
-  return end >= 0 && looksLikeEntry(bytes, bad, end) && !follows(bytes, bad, end) && !hasHole(bytes.subarray(bad, end), badAt);
+  return looksLikeEntry(bytes, bad, end) && !follows(bytes, bad, end) && !hasHole(bytes.subarray(bad, end), badAt);
 }
 
 /** Whether a line follows the one that stands before it, whatever state that is in. */
 function follows(bytes: Buffer, start: number, end: number): boolean {
-  const claim = claimBefore(bytes, start);
-  return claim !== undefined && hashAgreesAlone(bytes, start, end, claim);
+  return hashAgreesAlone(bytes, start, end, claimBefore(bytes, start));
 }
 
 /** By its beginning or its end: not what another program has written into the file. */
@@ -77,10 +79,8 @@ function looksLikeEntry(bytes: Buffer, start: number, end: number): boolean {
 /** Whether the last line, which has no end, has only lost it: what stands in its last bytes is nearly the hash of what is before them. */
 function hadEnd(bytes: Buffer, start: number): boolean {
   const line = bytes.subarray(start, -1);
-  const claim = claimBefore(bytes, start);
-  return (
-    claim !== undefined && differing(line.subarray(-TRAILER_BYTES), Buffer.from(trailerOf(expectedHash(claim, line)))) <= MAX_SMEAR_BYTES
-  );
+  const trailer = Buffer.from(trailerOf(expectedHash(claimBefore(bytes, start), line)));
+  return differing(line.subarray(-TRAILER_BYTES), trailer) <= MAX_SMEAR_BYTES;
 }
 
 /** In how many places `found` is not `wanted`. */
@@ -97,15 +97,11 @@ function hasHole(line: Buffer, offset: number): boolean {
   return false;
 }
 
-/** Looks for valid lines after `bad`, the index of the first line that does not follow. */
-function isVouchedFor(bytes: Buffer, bad: number, state: LogState, seq: number): boolean {
-  const badEnd = bytes.indexOf(NEWLINE, bad);
-  const badLine = bytes.subarray(bad, badEnd < 0 ? bytes.length : badEnd);
-  let synced = state.sync !== undefined || badLine.includes(',"sync":');
+/** Looks for valid lines from `bad` on, the index of the first line that does not follow. `synced`: the log has syncs, as far as is known before. */
+function isVouchedFor(bytes: Buffer, bad: number, synced: boolean, seq: number): boolean {
+  let hasSyncs = synced;
   let followed = false;
-  for (const start of starts(bytes, bad)) {
-    const end = bytes.indexOf(NEWLINE, start);
-    if (end < 0) break;
+  for (const [start, end] of wholeLines(bytes, bad)) {
     if (!follows(bytes, start, end)) continue;
     let sync: number | undefined;
     try {
@@ -114,24 +110,24 @@ function isVouchedFor(bytes: Buffer, bad: number, state: LogState, seq: number):
       // Of a later format: it was written behind what is damaged all the same.
     }
     if (sync !== undefined && sync >= seq) return true;
-    synced ||= sync !== undefined;
+    hasSyncs ||= sync !== undefined;
     followed = true;
   }
-  return followed && !synced;
+  return followed && !hasSyncs;
 }
 
-/** Where lines may begin: after each line end, and wherever bytes look like an entry's, since a line end may be what was damaged. */
-function* starts(bytes: Buffer, from: number): Generator<number> {
-  // A line whose chain is right is bad only for its place in a batch: whoever wrote it had seen the end of the batch before.
-  yield from;
-  let line = bytes.indexOf(NEWLINE, from);
-  let entry = bytes.indexOf(ENTRY_START, from + 1);
-  while (line >= 0 || entry >= 0) {
-    const afterLine = line < 0 ? Infinity : line + 1;
-    const next = Math.min(afterLine, entry < 0 ? Infinity : entry);
-    if (next === afterLine) line = bytes.indexOf(NEWLINE, line + 1);
-    if (next === entry) entry = bytes.indexOf(ENTRY_START, entry + 1);
-    if (next < bytes.length) yield next;
+/**
+ * What may be a whole line: it ends at a line end, and begins behind the one before, or wherever bytes look like an entry's, since
+ * a line end may be what was damaged.
+ */
+function* wholeLines(bytes: Buffer, from: number): Generator<readonly [start: number, end: number]> {
+  let start = from;
+  for (let end = bytes.indexOf(NEWLINE, from); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+    // The first may be right in its chain, and bad only for its place in a batch: whoever wrote it had seen the end of the batch before.
+    yield [start, end];
+    const before = bytes.subarray(0, end);
+    for (let at = before.indexOf(ENTRY_START, start + 1); at >= 0; at = before.indexOf(ENTRY_START, at + 1)) yield [at, end];
+    start = end + 1;
   }
 }
 

@@ -152,9 +152,9 @@ export function jointOf(hash: string): string {
   return `${hash}"}\n`;
 }
 
-/** The hash that the line before `start` claims, whatever state its own bytes are in. */
-export function claimBefore(bytes: Buffer, start: number): string | undefined {
-  return start < JOINT_BYTES ? undefined : bytes.toString("latin1", start - JOINT_BYTES, start - JOINT_BYTES + HASH_BYTES);
+/** The hash that the line before `start` claims, whatever state its own bytes are in. They must be there: `JOINT_BYTES` at least. */
+export function claimBefore(bytes: Buffer, start: number): string {
+  return bytes.toString("latin1", start - JOINT_BYTES, start - JOINT_BYTES + HASH_BYTES);
 }
 
 export interface Advanced {

@@ -16,7 +16,7 @@ import type { Entry } from "@aixgo/session/backend";
 import { createLayout, type Layout } from "../src/layout.ts";
 import type { Reading } from "../src/reading.ts";
 import { corrupt, type Damage, judge, recover } from "../src/recovery.ts";
-import { advance, type LogState } from "../src/scan.ts";
+import { advance, JOINT_BYTES, type LogState } from "../src/scan.ts";
 import { LineWriter, temporaryStore } from "./support/writer.ts";
 
 const MIB = 1024 * 1024;
@@ -147,6 +147,13 @@ describe.each([
     for (const tail of [Buffer.alloc(9000), Buffer.from("garbage\nin lines\n"), Buffer.from("\n\n"), Buffer.from('{"v":1,"seq":10,"x":')])
       expect(judged(Buffer.concat([log.bytes, tail]))).toBeUndefined();
   });
+});
+
+it("of a log only its end is read to judge it", () => {
+  const { bytes } = sample(false);
+  const whole = Buffer.concat([bytes, Buffer.from("no line\n")]);
+  const advanced = on(whole, advance(undefined, whole.length));
+  expect(judge(advanced, whole.length, MIB).next().value).toEqual({ offset: bytes.length - JOINT_BYTES, length: JOINT_BYTES + 8 });
 });
 
 describe("syncs", () => {

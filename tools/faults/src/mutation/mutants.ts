@@ -84,7 +84,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "damage taken for a torn tail",
     row: "R5",
     breaks: "damage with nothing behind it is left out like a write that was cut off",
-    changes: [{ file: `${FILE}/recovery.js`, from: "return wasWhole(bytes, bad, badAt) || isVouchedFor", to: "return isVouchedFor" }],
+    changes: [{ file: `${FILE}/recovery.js`, from: "tooLong || wasWhole(bytes, bad, badEnd, badAt)", to: "tooLong" }],
   },
   {
     name: "no hash",
