@@ -19,7 +19,7 @@ export const PLAN = {
   "session/history": ["history"],
   "session-file/recovery": ["judge"],
   "session-file/journal": ["journal", "journal-access", "journal-trouble", "lease", "faults", "half-batch", "damaged"],
-  "session-file/open-log": ["open-log", "half-batch", "opened-log"],
+  "session-file/open-log": ["open-log", "open-log-trouble", "half-batch", "opened-log"],
   "session-file/lock-engine": ["locks", "lock-fallback"],
   "session-file/stripes": ["locks", "lock-pauses"],
   "session-file/lease": ["lease-file", "lease"],

@@ -74,8 +74,7 @@ export class OpenLog {
   refresh(locked: { readonly maxLineBytes: number } | undefined): Freshness {
     const stat = lstatSync(this.path, { throwIfNoEntry: false });
     const known = this.state.head.bytes;
-    if (stat === undefined || stat.ino !== this.#ino || stat.dev !== this.#dev || stat.size < known || !this.#endsAsKnown(known))
-      return "replaced";
+    if (stat === undefined || stat.ino !== this.#ino || stat.dev !== this.#dev || !this.#endsAsKnown(known)) return "replaced";
     if (stat.size === known) return "current";
     const isSeen = stat.size === this.tornSize;
     const isLong = stat.size - known > SYNC_BYTES;
@@ -199,7 +198,7 @@ export class OpenLog {
     if (state.head.bytes - this.#sidecarAt >= SIDECAR_EVERY_BYTES) this.saveSidecar();
   }
 
-  /** A file that was cut and filled again by someone else has another end here. */
+  /** A file that was cut ends before; one that was filled again by someone else has another end here. */
   #endsAsKnown(known: number): boolean {
     return (
       readSync(this.fd, JOINT, 0, JOINT_BYTES, known - JOINT_BYTES) === JOINT_BYTES &&
@@ -234,7 +233,7 @@ export async function openLog(
   try {
     const opened = fstatSync(fd);
     assertLog(opened);
-    const { size } = opened;
+    let { size } = opened;
     if (size === 0) {
       closeSync(fd);
       return undefined;
@@ -251,10 +250,11 @@ export async function openLog(
       const again = await stripes.hold(stripes.of(id), `reading session ${id}`, () => {
         const now = fstatSync(fd).size;
         const next = readNow(fd, advance(known, now));
-        return { state: next.state, damage: readNow(fd, judge(next, now, maxLineBytes)) };
+        return { size: now, state: next.state, damage: readNow(fd, judge(next, now, maxLineBytes)) };
       });
-      state = again.state;
-      damage = again.damage;
+      ({ size, state, damage } = again);
+      // Read at the first look, which may have met anything.
+      read = undefined;
     }
     if (state === undefined) throw corrupt(layout, folder, id, damage ?? { seq: 0, offset: 0 });
     if (state.head.id !== id || folderOf(state.head.info.agentName) !== folder)
@@ -263,10 +263,8 @@ export async function openLog(
     const log = new OpenLog(layout, stripes, id, folder, { fd, stat: opened }, state, beside);
     if (damage !== undefined) log.damage = corrupt(layout, folder, id, damage);
     if (read?.length === state.head.bytes) log.keepWhole(read);
-    if (state.head.bytes < size) {
-      const now = fstatSync(fd).size;
-      if (state.head.bytes < now) log.tornSize = now;
-    }
+    // What has been written since then is not known to be unfinished.
+    if (state.head.bytes < size) log.tornSize = size;
     if (state.head.bytes - (remembered?.head.bytes ?? 0) >= SIDECAR_EVERY_BYTES) log.saveSidecar();
     return log;
   } catch (error) {
