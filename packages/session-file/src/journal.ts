@@ -190,7 +190,7 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
     if (!written.conflict) return { head: written.head };
     const answer = await logs.use(ref.id, (log) => conflict(log, written.head, request.expect));
     // The same append, sent again: what it wrote may have been read, but not synced, by whoever sent it before.
-    if (durable && mayHold(answer, joined, request)) await confirm(ref, doing);
+    if (mayHold(answer, joined, request)) await confirm(ref, doing);
     return answer;
   }
 
@@ -275,9 +275,9 @@ export function createJournal({ layout, stripes, logs, catalog, durable, maxLine
   }
 
   async function conflict(log: OpenLog, head: Head, expect: Position): Promise<Appended> {
-    // The lines of an append-only file do not change; only a log that was replaced meanwhile has none to offer.
-    const same = log.state.head.incarnation === head.incarnation && log.state.head.seq >= head.seq;
-    const since = same ? await readLater(log.fd, linesSince(head, expect)).catch(() => undefined) : undefined;
+    // The lines of an append-only file do not change. A log that was replaced meanwhile does not hold the expected place; one that was
+    // damaged is whole no longer up to the head.
+    const since = log.state.head.seq >= head.seq ? await readLater(log.fd, linesSince(head, expect)).catch(() => undefined) : undefined;
     return since === undefined ? { conflict: head } : { conflict: head, since };
   }
 
@@ -305,10 +305,8 @@ function join(request: Append, doing: string, maxLineBytes: number): Buffer {
     length += line.length + 1;
   }
   const joined = Buffer.allocUnsafe(length);
-  if (joined.write(jointOf(request.expect.hash), 0, JOINT_BYTES, "latin1") !== JOINT_BYTES) {
-    // A hash of another length is nobody's: the comparison with the head will say so.
-    joined.fill(0, 0, JOINT_BYTES);
-  }
+  // A hash of another length is nobody's: the comparison with the head says so before these bytes are looked at.
+  joined.write(jointOf(request.expect.hash), 0, JOINT_BYTES, "latin1");
   let at = JOINT_BYTES;
   for (const line of request.lines) {
     joined.set(line, at);
@@ -335,7 +333,7 @@ export function assertLine(line: Uint8Array, doing: string, maxLineBytes: number
 function mayHold(answer: Appended, joined: Buffer, { expect, lines }: Append): boolean {
   if (!("conflict" in answer) || answer.conflict.seq <= expect.seq) return false;
   const { since } = answer;
-  const length = (lines[0] as Uint8Array).length + 1;
+  const { length } = lines[0] as Uint8Array;
   return since === undefined || joined.compare(since, 0, Math.min(length, since.length), JOINT_BYTES, JOINT_BYTES + length) === 0;
 }
 
@@ -344,8 +342,9 @@ function prepare(state: LogState, lines: readonly Uint8Array[], joined: Buffer, 
   const marks: Envelope[] = [];
   const own = followBuilt(state, lines, (entry) => marks.push(entry));
   if (own !== undefined) return { on: state, next: own, marks };
-  const step = follow(state, joined, JOINT_BYTES, (entry) => marks.push(entry));
-  if (step.bad !== undefined || step.state === undefined || step.state.head.bytes !== state.head.bytes + joined.length - JOINT_BYTES) {
+  // As far as whole batches follow: never less than what was there.
+  const next = follow(state, joined, JOINT_BYTES, (entry) => marks.push(entry)).state as LogState;
+  if (next.head.bytes !== state.head.bytes + joined.length - JOINT_BYTES) {
     throw new AixgoError(
       "ENTRY_CORRUPT",
       `${doing}: the lines do not follow entry ${state.head.seq} of the log, or end inside a batch; nothing was written`,
@@ -354,7 +353,7 @@ function prepare(state: LogState, lines: readonly Uint8Array[], joined: Buffer, 
       },
     );
   }
-  return { on: state, next: step.state, marks };
+  return { on: state, next, marks };
 }
 
 function nextLease(request: Append, record: LeaseRecord | undefined, ref: Ref): LeaseRecord | undefined {

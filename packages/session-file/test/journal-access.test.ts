@@ -1,4 +1,4 @@
-import { appendFileSync, copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { newEntryId } from "@aixgo/security";
@@ -23,6 +23,8 @@ let layout: Layout;
 let stripes: Stripes;
 let logs: OpenLogs;
 let journal: Journal;
+/** The same over a disk that has to confirm. */
+let durable: Journal;
 beforeEach(async () => {
   store = temporaryStore();
   other = open(store);
@@ -34,6 +36,7 @@ beforeEach(async () => {
   const catalog = createCatalog(layout, stripes, tombstones, []);
   logs = createOpenLogs({ layout, stripes, index, tombstones, durable: false, maxLineBytes: LIMIT, maxOpen: 8 });
   journal = createJournal({ layout, stripes, logs, catalog, durable: false, maxLineBytes: LIMIT });
+  durable = createJournal({ layout, stripes, logs, catalog, durable: true, maxLineBytes: LIMIT });
 });
 afterEach(async () => {
   logs.close();
@@ -158,6 +161,31 @@ describe("a log that another hand has changed", () => {
   });
 });
 
+describe("making durable what is there", () => {
+  const synced = (): number | undefined => logs.cached(writer.ref.id)?.syncedTo;
+  const sizeOf = (): number => statSync(pathOf()).size;
+
+  it("opens a log that is not open", async () => {
+    await durable.confirm(writer.ref, "testing");
+    expect(synced()).toBe(sizeOf());
+  });
+
+  it("covers what another hand has written since, little or much, also into another file", async () => {
+    for (const change of [async () => append(other, writer, "more"), growLong, async () => replaceFile()]) {
+      await durable.confirm(writer.ref, "testing");
+      await change();
+      await durable.confirm(writer.ref, "testing");
+      expect(synced()).toBe(sizeOf());
+    }
+  });
+
+  it("is nothing to do where nobody asked for it", async () => {
+    await opened();
+    await journal.confirm(writer.ref, "testing");
+    expect(synced()).toBe(-1);
+  });
+});
+
 describe("a damaged log", () => {
   const damage = (): void => writeFileSync(pathOf(), readFileSync(pathOf(), "latin1").replace("message 0", "massage 0"), "latin1");
   const restore = (): void => writeFileSync(pathOf(), readFileSync(pathOf(), "latin1").replace("massage 0", "message 0"), "latin1");
@@ -253,6 +281,19 @@ describe("the lines of a conflict", () => {
       expect("since" in answer).toBe(comes);
     }
     expect(writer.position).toEqual(at);
+  });
+
+  it("are left out if the log was damaged or cut meanwhile", async () => {
+    const { head } = (await opened()).state;
+    const bytes = readFileSync(pathOf(), "latin1");
+    const { hash } = JSON.parse(bytes.split("\n")[1] as string) as { hash: string };
+    const since = async (): Promise<unknown> => journal.conflict(await opened(), head, { seq: 1, hash });
+    expect(await since()).toMatchObject({ conflict: head, since: { length: line("").length + 10 } });
+    truncateSync(pathOf(), bytes.length - 5);
+    expect(await journal.conflict(logs.cached(writer.ref.id) as OpenLog, head, { seq: 1, hash })).toEqual({ conflict: head });
+    writeFileSync(pathOf(), bytes.replace("message 1", "massage 1"), "latin1");
+    logs.drop(await opened());
+    expect(await since()).toEqual({ conflict: head });
   });
 
   it("are left out if the file does not hold them any more", async () => {

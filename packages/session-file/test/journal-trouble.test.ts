@@ -1,4 +1,4 @@
-import fs, { existsSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
+import fs, { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -117,6 +117,10 @@ it("wrapped keys are taken back with the lines that were to bring them", async (
   expect(await keysOf()).toEqual([2]);
   await sendInVain();
   expect(await keysOf()).toEqual([2]);
+  // With no room for anything: what brought no keys has none to take back.
+  watch("writeSync", () => refuse("ENOSPC"));
+  await expect(send()).rejects.toMatchObject({ code: "BACKEND_UNAVAILABLE" });
+  mend();
   expect([...((await backend.head(writer.ref.id)).keys as Uint8Array)]).toEqual([2]);
 });
 
@@ -160,6 +164,14 @@ describe("a write that fails", () => {
       message: expect.stringContaining("(ENOSPC)") as string,
       cause: { code: "EROFS" },
     });
+    // The descriptor is in doubt: whoever looks next is the last to use it.
+    const handles = (): number =>
+      readdirSync("/proc/self/fd").filter((fd) => existsSync(`/proc/self/fd/${fd}`) && readlinkSync(`/proc/self/fd/${fd}`) === logPath())
+        .length;
+    expect(handles()).toBe(1);
+    mend();
+    expect(await backend.head(writer.ref.id)).toMatchObject({ seq: 2 });
+    expect(handles()).toBe(0);
   });
 });
 

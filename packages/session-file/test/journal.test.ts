@@ -6,6 +6,7 @@ import { decodeRecord, encodeRecord } from "../src/record.ts";
 import { createWith, LineWriter, open, readAll, temporaryStore } from "./support/writer.ts";
 
 const LIMIT = 64 * 1024;
+const MEGABYTE = 1024 * 1024;
 let store: string;
 let backend: SessionBackend;
 let writer: LineWriter;
@@ -79,6 +80,15 @@ describe("lines that no log can take are refused", () => {
       4,
     );
   });
+});
+
+it("what was left of a line is cut off, also where it is longer than any line may be", async () => {
+  const { size } = statSync(log());
+  const torn = Buffer.alloc(9 * MEGABYTE, "x");
+  torn[8 * MEGABYTE + 1] = 10;
+  appendFileSync(log(), torn);
+  expect(await send(one())).toHaveProperty("head.seq", 4);
+  expect(statSync(log()).size).toBeLessThan(size + 1000);
 });
 
 describe("an append on another head than it expects", () => {
