@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import fs, { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { dirname } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Head } from "@aixgo/session/backend";
@@ -79,7 +80,7 @@ describe("the record of a lease", () => {
     expect(completeHead(head, undefined, undefined)).toBe(head);
     const keys = Uint8Array.of(1);
     expect(completeHead(head, undefined, keys)).toEqual({ ...head, keys });
-    expect(completeHead(head, record(), undefined)).toEqual({
+    expect(completeHead(head, record(), undefined)).toStrictEqual({
       ...head,
       fence: 3,
       lease: { fence: 3, holder: "me", expiresInMs: expect.any(Number) as number },
@@ -165,6 +166,42 @@ describe("the file of a lease", () => {
     removeLease(layout, "id");
     file.write(record());
     expect(file.read("life")).toMatchObject({ fence: 3 });
+  });
+
+  it("is kept open once, however often it is used, until it is closed", () => {
+    const handles = (): number =>
+      readdirSync("/proc/self/fd").filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`) === path;
+        } catch {
+          return false;
+        }
+      }).length;
+    file.write(record());
+    file.prepare();
+    for (let count = 0; count < 3; count += 1) file.read("life");
+    expect(handles()).toBe(1);
+    file.close();
+    expect(handles()).toBe(0);
+  });
+
+  it("that is removed between the look and the opening is an absent lease", () => {
+    file.write(record());
+    file.close();
+    const { openSync } = fs;
+    Object.assign(fs, {
+      openSync: (...args: Parameters<typeof openSync>) => {
+        rmSync(path, { force: true });
+        return openSync(...args);
+      },
+    });
+    syncBuiltinESMExports();
+    try {
+      expect(file.read("life")).toBeUndefined();
+    } finally {
+      Object.assign(fs, { openSync });
+      syncBuiltinESMExports();
+    }
   });
 
   it("that cannot be opened is an error, not an absent lease", () => {
