@@ -13,7 +13,7 @@ export const PLAN = {
   "session/tree": ["tree", "integrity"],
   "session/turn-start": ["turn-start", "turn", "exclusive-turns", "suspend"],
   "session/open-turn": ["open-turn", "turn-start", "turn", "exclusive-turns", "suspend"],
-  "session/writer": ["writer-groups", "writer"],
+  "session/writer": ["writer-groups", "writer-pauses", "writer"],
   "session/turn": ["turn-entries", "turn-trouble", "turn", "exclusive-turns", "suspend"],
   "session/log": ["log", "log-tip", "session"],
   "session/history": ["history"],

@@ -1,5 +1,5 @@
 import { AixgoError, isAixgoError } from "@aixgo/core";
-import type { Head, Ref, SessionBackend } from "./contract.ts";
+import type { Head, Position, Ref, SessionBackend } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import type { Tip } from "./line.ts";
 import { requestsAt } from "./turn-data.ts";
@@ -87,26 +87,22 @@ export class SessionLog {
     this.#head = head;
   }
 
-  /** Keeps the line that this process has just appended, so that it need not be read again. */
-  appended(seq: number, line: Buffer, hash: string): void {
+  /** Keeps the line that this process has just appended behind the one with hash `previous`, so that it need not be read again. */
+  appended(seq: number, line: Buffer, hash: string, previous: string): void {
     if (this.tree.bytes + line.length > MAX_KEPT_BYTES) this.tree.clear();
-    this.tree.pushOwn(seq, line, hash);
+    // What is in memory may lack what others wrote, or hold what the store has lost.
+    if (this.tree.topHash === previous) this.tree.pushOwn(seq, line, hash);
   }
 
   /** Where the next line is built, for this head, if that is known without reading. */
   knownTip(head: Head): Tip | undefined {
-    const known = this.#tip;
-    return known !== undefined && known.seq === head.seq && known.hash === head.hash ? known : undefined;
+    return this.#tip?.hash === head.hash ? this.#tip : undefined;
   }
 
   /** The same; reads the line of the head entry if it has to. */
   async tipOf(head: Head): Promise<Tip> {
     const known = this.knownTip(head);
     if (known !== undefined) return known;
-    const former = this.#tip;
-    if (former !== undefined && former.headSeq === head.headSeq && former.seq < head.seq && former.waitsFor === undefined) {
-      return this.setTip({ ...former, seq: head.seq, hash: head.hash, n: head.info.messageCount });
-    }
     const entry = await this.one(head.headSeq);
     const waiting = await this.waitingAt(head);
     return this.setTip({
@@ -138,9 +134,9 @@ export class SessionLog {
     return tip;
   }
 
-  /** One entry, from memory if it is there, else read with the line before it as the anchor of its hash. */
+  /** One entry, from memory if it is there and leads to the last head, else read with the line before it as the anchor of its hash. */
   async one(seq: number, signal?: AbortSignal): Promise<Entry> {
-    if (!this.tree.isEmpty && seq >= this.tree.low && seq <= this.tree.high) return this.tree.entry(seq);
+    if (this.#isHeld(seq) && this.#head !== undefined && this.#holds(this.#head) === true) return this.tree.entry(seq);
     const known = this.#recent.get(seq);
     if (known !== undefined) return known;
     for await (const [found] of this.#pages(seq, seq, signal)) {
@@ -199,6 +195,15 @@ export class SessionLog {
     return found === "none" ? undefined : found;
   }
 
+  #isHeld(seq: number): boolean {
+    return seq >= this.tree.low && seq <= this.tree.high;
+  }
+
+  /** Whether the entry with this hash is in memory; undefined: none is in its place. The chain says the same of all below. */
+  #holds({ seq, hash }: Position): boolean | undefined {
+    return this.#isHeld(seq) ? this.tree.entry(seq).hash === hash : undefined;
+  }
+
   /** Runs `ask` on the tree until it needs nothing more; a number is the seq that must be loaded first. */
   async #consistent<T>(head: Head, signal: AbortSignal | undefined, ask: () => T | number, extent: "whole" | "end" = "end"): Promise<T> {
     for (let restarts = 0; ;) {
@@ -206,6 +211,7 @@ export class SessionLog {
         throw new AixgoError("CANCELLED", `reading session ${this.ref.id} was cancelled`, { cause: signal.reason });
       try {
         if (this.tree.isEmpty || this.tree.high < head.seq) await this.#load(() => this.#top(head, extent, signal));
+        if (this.#holds(head) === false) throw parted(head);
         const answer = ask();
         if (typeof answer !== "number") {
           if (this.tree.bytes > MAX_KEPT_BYTES) this.tree.clear();
@@ -242,7 +248,7 @@ export class SessionLog {
 
   async #down(head: Head, need: number, signal: AbortSignal | undefined): Promise<void> {
     const { tree } = this;
-    if (tree.isEmpty || need >= tree.low) return;
+    if (need >= tree.low) return;
     const chunk = entriesIn(head, Math.min(LARGEST_CHUNK, Math.max(FIRST_CHUNK, tree.high - tree.low + 1)));
     tree.unshiftAll(await this.#between(Math.max(0, Math.min(need, tree.low - chunk)), tree.low - 1, signal));
   }
@@ -263,13 +269,9 @@ export class SessionLog {
     if (to < from && checkAnchor === undefined) return;
     const { id, incarnation } = this.ref;
     const verifier = from === 0 ? new Verifier(id, 0, incarnation, trusts) : new Verifier(id, from - 1, undefined, trusts);
-    let isFirst = from > 0;
     for await (const page of this.backend.read(this.ref, range(Math.max(0, from - 1), to, signal))) {
       const found = verifier.page(page);
-      if (isFirst && verifier.anchor !== undefined) {
-        isFirst = false;
-        checkAnchor?.(verifier.anchor);
-      }
+      if (verifier.anchor !== undefined) checkAnchor?.(verifier.anchor);
       yield found;
     }
     if (verifier.nextSeq <= to) {
@@ -278,6 +280,12 @@ export class SessionLog {
       });
     }
   }
+}
+
+function parted({ id, seq }: Head): AixgoError {
+  return new AixgoError("ENTRY_CORRUPT", `entry ${seq} of session ${id} is another one than its head says`, {
+    details: { session: id, seq },
+  });
 }
 
 function rewritten(id: string): AixgoError {

@@ -65,6 +65,8 @@ interface Pending {
 interface Placed {
   readonly pending: Pending;
   readonly first: number;
+  /** Hash of the line before the first one. */
+  readonly previous: string;
   readonly lines: readonly Buffer[];
   readonly tip: Tip;
   readonly timestamp: string;
@@ -176,7 +178,7 @@ export class Writer {
       bytes += pending.bytes;
       if (batch.release === true) break;
     }
-    this.#queue = taken === this.#queue.length ? [] : this.#queue.slice(taken);
+    this.#queue = this.#queue.slice(taken);
     return group;
   }
 
@@ -193,18 +195,17 @@ export class Writer {
         // After the batches' own checks: who looks for others' writes itself is told of them, however short the time for appends.
         if (isOver) throw changedByOthers(log.ref.id, this.#rebaseMs);
         const answer = await this.#append(head, placed, deadline);
-        const isWhole = answer.landed === placed.length;
-        const landed = isWhole ? placed : placed.slice(0, answer.landed);
+        const landed = placed.slice(0, answer.landed);
         const last = landed.at(-1);
-        // The tip must be known before callers go on; a conflict that came after our lines brought a tip of its own.
+        // Before callers go on: they may build on it.
         for (const each of landed) this.#keep(each);
-        if (last !== undefined && last.tip.hash === answer.head.hash) log.setTip(last.tip);
+        if (last !== undefined) log.setTip(last.tip);
         for (const { pending, first, lines, tip, timestamp } of landed) {
           const written: Written = { head: answer.head, first, tip, timestamp, entries: () => lines.map(entryOf) };
           pending.batch.landed?.(written);
           pending.resolve(written);
         }
-        if (isWhole) return;
+        if (landed.length === placed.length) return;
         rest = placed.slice(answer.landed).map(({ pending }) => pending);
         isOver = performance.now() > deadline;
         head = answer.head;
@@ -214,12 +215,14 @@ export class Writer {
     }
   }
 
-  #keep({ first, lines, tip }: Placed): void {
+  #keep({ first, lines, previous }: Placed): void {
     this.#written += lines.length;
+    let before = previous;
     for (let index = 0; index < lines.length; index += 1) {
       const line = lines[index] as Buffer;
-      // Only the batch's last hash is at hand; a line before it claims its own.
-      this.#log.appended(first + index, line, index === lines.length - 1 ? tip.hash : claimedHash(line));
+      const hash = claimedHash(line);
+      this.#log.appended(first + index, line, hash, before);
+      before = hash;
       // The line stays in memory for long; what the store needed to know of it does not.
       forgetBuilt(line);
     }
@@ -260,7 +263,7 @@ export class Writer {
           lines.push(made.line);
           next = made.tip;
         }
-        placed.push({ pending, first: tip.seq + 1, lines, tip: next, timestamp });
+        placed.push({ pending, first: tip.seq + 1, previous: tip.hash, lines, tip: next, timestamp });
         tip = next;
       } catch (error) {
         pending.reject(error);
@@ -275,7 +278,7 @@ export class Writer {
     const { acquire, lease, release } = (placed.at(-1) as Placed).pending.batch;
     const request: { -readonly [K in keyof Append]: Append[K] } = {
       expect: { seq: head.seq, hash: head.hash },
-      lines: linesOf(placed),
+      lines: placed.flatMap(({ lines }) => lines),
     };
     if (acquire !== undefined) request.acquire = acquire;
     if (lease !== undefined) request.lease = lease;
@@ -333,13 +336,6 @@ export class Writer {
     const missing = placed.findIndex(({ tip }) => hashes.get(tip.seq) !== tip.hash);
     return missing < 0 ? placed.length : missing;
   }
-}
-
-function linesOf(placed: readonly Placed[]): readonly Buffer[] {
-  if (placed.length === 1) return (placed[0] as Placed).lines;
-  const all: Buffer[] = [];
-  for (const { lines } of placed) for (const line of lines) all.push(line);
-  return all;
 }
 
 /** Whether the head, as the store answered just now, shows a live lease. */

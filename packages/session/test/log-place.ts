@@ -1,4 +1,4 @@
-import type { ReadRange, SessionBackend } from "../src/backend.ts";
+import type { ReadRange, Ref, SessionBackend } from "../src/backend.ts";
 import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
 import { createSessionManager, type Session } from "../src/index.ts";
 import { SessionLog } from "../src/log.ts";
@@ -34,4 +34,19 @@ export async function logPlace(change: (store: SessionBackend) => Partial<Sessio
 export async function fill(session: Session, count: number, length = 1): Promise<void> {
   for (let done = 0; done < count; done += 100)
     await session.append(Array.from({ length: Math.min(100, count - done) }, (_, index) => `${done + index}${"x".repeat(length)}`));
+}
+
+/** A store that has lost what stood behind a place, as in a power cut or after a failover. */
+export async function copyUpTo(backend: SessionBackend, ref: Ref, to: number): Promise<SessionBackend> {
+  const copy = createMemoryBackend();
+  const { info } = await backend.head(ref.id);
+  await copy.create({
+    ref,
+    info,
+    async *lines() {
+      for await (const page of backend.read(ref, { to }))
+        for (const line of Buffer.from(page).toString().trimEnd().split("\n")) yield Buffer.from(line);
+    },
+  });
+  return copy;
 }

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { assertWhole, linesSince } from "../src/log.ts";
+import type { SessionBackend } from "../src/backend.ts";
+import { createMemoryBackend, createSessionManager } from "../src/index.ts";
+import { assertWhole, linesSince, SessionLog } from "../src/log.ts";
 import { Writer } from "../src/writer.ts";
-import { fill, logPlace as place } from "./log-place.ts";
-import { withCode } from "./turns.ts";
+import { copyUpTo, fill, logPlace as place } from "./log-place.ts";
+import { all, texts, withCode } from "./turns.ts";
 
 describe("a log that is not the one that was read", () => {
   it("is read anew, once, where memory and store have parted", async () => {
@@ -19,8 +21,56 @@ describe("a log that is not the one that was read", () => {
     await stale.path(await stale.refresh());
     await session.append("new");
     expect(await stale.path(await stale.refresh())).toHaveLength(11);
-    const hopeless = another({ read: (_, range) => lost.backend.read(lost.log.ref, { ...range, to: 3 }) });
+    let tried = 0;
+    const hopeless = another({ read: (_, range) => ((tried += 1), lost.backend.read(lost.log.ref, { ...range, to: 3 })) });
     await expect(hopeless.path(await hopeless.refresh())).rejects.toThrow(withCode("ENTRY_CORRUPT"));
+    expect(tried).toBe(2);
+  });
+
+  it.each<[string, readonly (string | undefined)[]]>([
+    ["nothing", []],
+    ["as much as was lost", ["c"]],
+    ["more", ["c", "d"]],
+    ["something beside the path", ["c", undefined]],
+    ["something beside the path, before", [undefined]],
+  ])("because its end was lost, and others have written %s since, is seen as it is and continued where it ends", async (_, others) => {
+    for (const readBefore of [true, false]) {
+      const { session, backend, log } = await place();
+      let now = backend;
+      const store = {
+        ...createMemoryBackend(),
+        head: (...parameters: Parameters<SessionBackend["head"]>) => now.head(...parameters),
+        read: (...parameters: Parameters<SessionBackend["read"]>) => now.read(...parameters),
+        append: (...parameters: Parameters<SessionBackend["append"]>) => now.append(...parameters),
+      };
+      const kept = await createSessionManager({ backend: store }).get(session.id);
+      await kept.append("a");
+      await kept.append("lost");
+      if (readBefore) expect(texts(await kept.messages())).toEqual(["a", "lost"]);
+      const parted = await copyUpTo(backend, log.ref, 1);
+      const other = await createSessionManager({ backend: parted }).get(session.id);
+      for (const text of others) await (text === undefined ? other.checkpoint() : other.append(text));
+      now = parted;
+      await kept.append(["x", "y"]);
+      const expected = ["a", ...others.filter((text) => text !== undefined), "x", "y"];
+      expect(texts(await kept.messages())).toEqual(expected);
+      expect(texts(await other.messages())).toEqual(expected);
+      expect((await other.verify()).problems).toEqual([]);
+    }
+  });
+
+  it("is read no further than once more where it is never what its head says", async () => {
+    const { log, session, reads } = await place();
+    await fill(session, 3);
+    const head = await log.refresh();
+    await expect(log.path({ ...head, hash: "another" })).rejects.toThrow(
+      expect.objectContaining({ code: "ENTRY_CORRUPT", details: { session: head.id, seq: 3 } }) as Error,
+    );
+    expect(reads).toEqual([
+      [0, 3],
+      [0, 3],
+    ]);
+    expect(await log.path(head)).toHaveLength(3);
   });
 
   it("because it was rewritten is refused, and nothing of the old life is kept", async () => {
@@ -61,7 +111,7 @@ describe("a log that is not the one that was read", () => {
 });
 
 describe("where the next line is built", () => {
-  it("is known without reading behind side entries of others, and read behind anything else", async () => {
+  it("is known without reading while nobody else writes, and read again behind what others wrote", async () => {
     const { log, session, reads } = await place();
     await fill(session, 3);
     const tip = await log.tipOf(await log.refresh());
@@ -69,12 +119,14 @@ describe("where the next line is built", () => {
     expect(tip).toEqual({ seq: 3, hash: third.hash, headSeq: 3, headId: third.id, headHash: third.hash, n: 3 });
     reads.length = 0;
     expect(await log.tipOf(await log.refresh())).toBe(tip);
+    expect(reads).toEqual([]);
     await session.checkpoint();
     const side = await log.refresh();
     expect(log.knownTip(side)).toBeUndefined();
     expect(await log.tipOf(side)).toEqual({ ...tip, seq: 4, hash: side.hash });
     expect(log.knownTip(side)).toEqual({ ...tip, seq: 4, hash: side.hash });
-    expect(reads).toEqual([]);
+    expect(reads).toEqual([[2, 3]]);
+    reads.length = 0;
     await session.append("more");
     const grown = await log.refresh();
     expect(await log.tipOf(grown)).toMatchObject({ seq: 5, headSeq: 5, n: 4 });
@@ -103,6 +155,45 @@ describe("where the next line is built", () => {
     expect(await log.waitingAt({ headSeq: asked.headSeq, seq: asked.seq })).toBeDefined();
     const other = await session.append("on");
     expect((await log.tipOf(await log.refresh())).seq).toBe(other.version);
+  });
+
+  it("waits for nothing any more where the turn went on and did nothing but fail", async () => {
+    const { log, session } = await place();
+    await session.turn("q", async (turn) => JSON.stringify(await turn.suspend({ requestId: "r", reason: "?" })));
+    const asked = await log.refresh();
+    await expect(session.resume("r", true, () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
+    await session.restore((await log.one(asked.headSeq)).id);
+    const head = await log.refresh();
+    expect([head.headSeq, (await log.tipOf(head)).waitsFor]).toEqual([asked.headSeq, undefined]);
+  });
+
+  it("waits on for an answer, whatever other turns ran on other branches", async () => {
+    const { log, session } = await place();
+    const before = await session.checkpoint();
+    await session.turn("q", async (turn) => JSON.stringify(await turn.suspend({ requestId: "r", reason: "?" })));
+    const asked = await log.refresh();
+    await session.restore(before.id);
+    await session.turn("another", async () => "answer");
+    await session.restore((await log.one(asked.headSeq)).id);
+    const head = await log.refresh();
+    expect(head.headSeq).toBe(asked.headSeq);
+    expect((await log.tipOf(head)).waitsFor).toEqual(["r"]);
+  });
+
+  it("is read where another line than the known one stands in the same place", async () => {
+    const { log, session, backend } = await place();
+    await fill(session, 3);
+    const lost = await log.tipOf(await log.refresh());
+    const parted = await copyUpTo(backend, log.ref, 2);
+    await (await createSessionManager({ backend: parted }).get(log.ref.id)).append("instead");
+    const after = new SessionLog({ ...parted, head: (id) => now.head(id), read: (...parameters) => now.read(...parameters) }, log.ref);
+    let now = backend;
+    expect(await after.tipOf(await after.refresh())).toEqual(lost);
+    now = parted;
+    const head = await after.refresh();
+    const [entry] = await all(after.scan(3, 3));
+    expect(head).toMatchObject({ seq: 3, headSeq: 3 });
+    expect(await after.tipOf(head)).toEqual({ ...lost, hash: head.hash, headId: entry?.id, headHash: head.hash });
   });
 });
 
@@ -134,21 +225,26 @@ describe("the head of a session at rest", () => {
     for await (const page of backend.read(log.ref, { from: 2 })) pages.push(page);
     const since = Buffer.concat(pages);
     expect(linesSince(log.ref.id, first, since).map(({ entry }) => entry.seq)).toEqual([2, 3]);
-    const changed = Buffer.from(since.toString().replace("1x", "1y"));
-    expect(() => linesSince(log.ref.id, first, changed)).toThrow(withCode("ENTRY_CORRUPT"));
+    for (const text of ["1x", "2x"]) {
+      const changed = Buffer.from(since.toString().replace(text, "??"));
+      expect(() => linesSince(log.ref.id, first, changed), text).toThrow(withCode("ENTRY_CORRUPT"));
+    }
   });
 
   it("is read with the signal of who reads", async () => {
-    const signals: unknown[] = [];
+    const ranges: unknown[] = [];
     const { log, session } = await place((store) => ({
-      read: (ref, range) => (signals.push(range?.signal), store.read(ref, range)),
+      read: (ref, range) => (ranges.push(range), store.read(ref, range)),
     }));
     await fill(session, 3);
     const { signal } = new AbortController();
     const head = await log.refresh();
     await log.one(2);
     await log.path(head, signal);
-    expect(signals).toEqual([undefined, signal]);
+    expect(ranges).toStrictEqual([
+      { from: 1, to: 2 },
+      { from: 0, to: 3, signal },
+    ]);
   });
 });
 

@@ -55,6 +55,18 @@ describe("the end of a log", () => {
     expect(huge.reads).toEqual([[8, 12]]);
   });
 
+  it("of entries of some size is read in ever larger pieces too", async () => {
+    const { log, session, reads } = await place();
+    await fill(session, 500, 10_000);
+    await seqsOn(log, await log.refresh());
+    expect(reads).toEqual([
+      [436, 500],
+      [372, 436],
+      [244, 372],
+      [0, 244],
+    ]);
+  });
+
   it("is read at once where the whole path is wanted", async () => {
     const { log, session, reads } = await place();
     await fill(session, 300);
@@ -91,6 +103,48 @@ describe("the end of a log", () => {
     const walks = await Promise.all([seqsOn(log, head), seqsOn(log, head, 290)]);
     expect(walks.map(({ length }) => length)).toEqual([301, 11]);
     expect(reads).toHaveLength(1);
+  });
+
+  it("is read further back once by readers that come together, however far each wants to go", async () => {
+    const { log, session, reads } = await place();
+    await fill(session, 999);
+    const head = await log.refresh();
+    await seqsOn(log, head, 998);
+    await Promise.all([seqsOn(log, head, 900), seqsOn(log, head, 900), seqsOn(log, head, 880)]);
+    expect(reads).toEqual([
+      [935, 999],
+      [871, 935],
+    ]);
+    const from = async (seq: number): Promise<number> => {
+      let seen = -1;
+      await log.walk(head, seq, () => (entry) => {
+        seen = entry.seq;
+        return false;
+      });
+      return seen;
+    };
+    expect(await Promise.all([from(500), from(500)])).toEqual([500, 500]);
+    expect(reads.slice(2)).toEqual([[499, 871]]);
+  });
+
+  it("that is in memory is not waited for while another reader waits for the store", async () => {
+    let answer = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const { log, session } = await place((store) => ({
+      async *read(ref, range) {
+        if (range?.from === 0) await held;
+        yield* store.read(ref, range);
+      },
+    }));
+    await fill(session, 300);
+    const head = await log.refresh();
+    await seqsOn(log, head, 299);
+    const path = log.path(head);
+    expect(await seqsOn(log, head, 290)).toEqual(countdown(300, 290));
+    answer();
+    expect(await path).toHaveLength(300);
   });
 
   it("is read again after a read that failed, by the next reader", async () => {
@@ -176,6 +230,12 @@ describe("a single entry", () => {
     expect(reads).toEqual([]);
     await log.one(35);
     expect(reads).toEqual([[34, 35]]);
+    await session.append("more");
+    expect((await log.one(100)).seq).toBe(100);
+    expect(reads).toEqual([
+      [34, 35],
+      [99, 100],
+    ]);
   });
 
   it("is remembered among few, and only if it is short", async () => {
@@ -205,6 +265,7 @@ describe("a single entry", () => {
     await expect(all(log.scan(0, 7))).rejects.toThrow(
       expect.objectContaining({ code: "ENTRY_CORRUPT", details: { session: log.ref.id, seq: 1 } }) as Error,
     );
+    await expect(all(log.scan(0, 1))).rejects.toThrow(withCode("ENTRY_CORRUPT"));
   });
 });
 async function lastOf(session: Session): Promise<Entry> {
@@ -213,14 +274,37 @@ async function lastOf(session: Session): Promise<Entry> {
 
 describe("a stream of entries", () => {
   it("has those from one place to another, both included, and keeps none", async () => {
-    const { log, session } = await place();
+    const { log, session, reads } = await place();
     await fill(session, 20);
     const seqs = async (from: number, to: number): Promise<number[]> => (await all(log.scan(from, to))).map(({ seq }) => seq);
     expect(await seqs(0, 2)).toEqual([0, 1, 2]);
     expect(await seqs(5, 5)).toEqual([5]);
     expect(await seqs(18, 20)).toEqual([18, 19, 20]);
-    expect(await seqs(6, 5)).toEqual([]);
     expect(log.tree.isEmpty).toBe(true);
+    reads.length = 0;
+    expect(await seqs(6, 5)).toEqual([]);
+    expect(reads).toEqual([]);
+  });
+
+  it("is the same in whatever pages the store sends it: lines by themselves, or nothing at all", async () => {
+    const { log, session } = await place((store) => ({
+      async *read(...parameters) {
+        for await (const page of store.read(...parameters)) {
+          yield Buffer.alloc(0);
+          for (const line of Buffer.from(page)
+            .toString()
+            .split(/(?<=\n)/))
+            yield Buffer.from(line);
+        }
+      },
+    }));
+    await fill(session, 5);
+    const entries = await all(log.scan(0, 5));
+    expect(entries.map(({ seq }) => seq)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(await log.one(5)).toEqual(entries[5]);
+    const { hash } = entries[2] as Entry;
+    expect((await all(log.behind({ seq: 2, hash }, 4))).map(({ seq }) => seq)).toEqual([3, 4]);
+    expect(await log.path(await log.refresh())).toHaveLength(5);
   });
 
   it("behind a place begins only where that place is still what it was", async () => {

@@ -148,6 +148,15 @@ describe("what waits together", () => {
     expect(writer.written).toBe(3);
   });
 
+  it("asks the store for nothing if all of it was cancelled", async () => {
+    let heads = 0;
+    const { writer, requests } = await place((store) => ({ head: (...parameters) => ((heads += 1), store.head(...parameters)) }));
+    const cancelled = (): Promise<Written> => writer.submit({ drafts: [draft()], signal: AbortSignal.abort() });
+    expect(await outcomes([cancelled(), cancelled()])).toEqual(["CANCELLED", "CANCELLED"]);
+    await writer.settled();
+    expect([heads, requests.length]).toEqual([0, 0]);
+  });
+
   it("may be as long as the store takes, to the byte", async () => {
     const { writer, requests, backend } = await place();
     await writer.submit({ drafts: [{ ...draft(), id: "d" }] });
@@ -198,6 +207,30 @@ describe("a batch that has landed", () => {
     expect(await log.path(after)).toHaveLength(6);
     expect((await log.one(4)).seq).toBe(4);
     expect(asked).toEqual([]);
+  });
+
+  it("needs no reading either where nothing is kept in memory, nor where its answer was lost and others wrote since", async () => {
+    const asked: string[] = [];
+    let loses = false;
+    const { writer, log } = await place((store) => ({
+      head: (...parameters) => (asked.push("head"), store.head(...parameters)),
+      read: (...parameters) => (asked.push("read"), store.read(...parameters)),
+      async append(ref, request) {
+        const answer = await store.append(ref, request);
+        if (!loses) return answer;
+        loses = false;
+        await (await createSessionManager({ backend: store }).get(ref.id)).append("another's");
+        throw new AixgoError("OUTCOME_UNKNOWN", "the connection broke");
+      },
+    }));
+    await writer.submit({ drafts: [draft()] });
+    asked.length = 0;
+    await Promise.all([writer.submit({ drafts: drafts(2) }), writer.submit({ drafts: drafts(1) })]);
+    await writer.submit({ drafts: drafts(1) });
+    loses = true;
+    expect(await outcomes([writer.submit({ drafts: drafts(1) }), writer.submit({ drafts: drafts(2) })])).toEqual(["6", "7"]);
+    await writer.settled();
+    expect([asked, log.tree.isEmpty]).toEqual([[], true]);
   });
 
   it("leaves the store's knowledge of its lines behind", async () => {

@@ -1,4 +1,4 @@
-import { AixgoError, textOf } from "@aixgo/core";
+import { AixgoError, type OpenTurn, textOf } from "@aixgo/core";
 import { describe, expect, it, vi } from "vitest";
 import type { Append, SessionBackend } from "../src/backend.ts";
 import { createMemoryBackend, createSessionManager } from "../src/index.ts";
@@ -130,6 +130,19 @@ describe("a conflict", () => {
     });
     const unlucky = await createSessionManager({ backend: never, rebaseMs: 20 }).get(s.id);
     await expect(unlucky.append("x")).rejects.toThrow(withCode("SESSION_BUSY"));
+  });
+});
+
+describe("a turn that waits for an answer", () => {
+  it("and got it elsewhere does not stand in the way of an append", async () => {
+    const { a, b } = twoNodes();
+    const s = await a.create("x");
+    const ask = async (turn: OpenTurn): Promise<string> => `${JSON.stringify(await turn.suspend({ requestId: "r", reason: "?" }))}!`;
+    await s.turn("q", ask);
+    await expect(s.append("too soon")).rejects.toThrow(withCode("TURN_SUSPENDED"));
+    await (await b.get(s.id)).resume("r", true, ask);
+    await s.append("on");
+    expect((await s.messages()).map(textOf)).toEqual(["q", "true!", "on"]);
   });
 });
 
