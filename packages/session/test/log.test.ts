@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Head, SessionBackend } from "../src/backend.ts";
 import type { Entry, Session } from "../src/index.ts";
 import { diverged, type SessionLog } from "../src/log.ts";
@@ -132,7 +132,7 @@ describe("the end of a log", () => {
     const held = new Promise<void>((resolve) => {
       answer = resolve;
     });
-    const { log, session } = await place((store) => ({
+    const { log, session, reads } = await place((store) => ({
       async *read(ref, range) {
         if (range?.from === 0) await held;
         yield* store.read(ref, range);
@@ -142,6 +142,7 @@ describe("the end of a log", () => {
     const head = await log.refresh();
     await seqsOn(log, head, 299);
     const path = log.path(head);
+    await vi.waitFor(() => expect(reads.at(-1)?.[0]).toBe(0));
     expect(await seqsOn(log, head, 290)).toEqual(countdown(300, 290));
     answer();
     expect(await path).toHaveLength(300);
@@ -220,7 +221,7 @@ describe("a single entry", () => {
   });
 
   it("is taken from what is in memory, from its first line to its last", async () => {
-    const { log, session, reads } = await place();
+    const { log, session, reads, another } = await place();
     await fill(session, 99);
     const head = await log.refresh();
     await seqsOn(log, head, 98);
@@ -236,6 +237,12 @@ describe("a single entry", () => {
       [34, 35],
       [99, 100],
     ]);
+    // A log that has not asked for the head itself cannot tell whether what is in memory still holds.
+    const told = another();
+    expect(await told.path(head)).toHaveLength(99);
+    reads.length = 0;
+    expect((await told.one(60)).seq).toBe(60);
+    expect(reads).toEqual([[59, 60]]);
   });
 
   it("is remembered among few, and only if it is short", async () => {
