@@ -28,7 +28,7 @@ export class Tree {
   #lowPrevious = "";
   #bytes = 0;
   readonly #messages = new Map<number, PathMessage>();
-  #path: { headSeq: number; messages: PathMessage[] } | undefined;
+  #path: { readonly headSeq: number; readonly messages: readonly PathMessage[] } | undefined;
 
   constructor(session: string) {
     this.#session = session;
@@ -139,26 +139,21 @@ export class Tree {
   path(headSeq: number): readonly PathMessage[] | number {
     const cached = this.#path;
     if (cached?.headSeq === headSeq) return cached.messages;
+    let before: readonly PathMessage[] = [];
     const added: PathMessage[] = [];
-    let joined = false;
     const missing = this.walk(headSeq, (entry) => {
-      if (cached !== undefined && entry.seq === cached.headSeq) {
-        joined = true;
+      if (entry.seq === cached?.headSeq) {
+        before = cached.messages;
         return false;
       }
       if (entry.type === "message") added.push(this.message(entry));
       return undefined;
     });
     if (missing !== undefined) return missing;
-    added.reverse();
-    // A path that only grew keeps its beginning; readers were given slices, never this array.
-    if (joined && cached !== undefined) {
-      for (const each of added) cached.messages.push(each);
-      cached.headSeq = headSeq;
-      return cached.messages;
-    }
-    this.#path = { headSeq, messages: added };
-    return added;
+    // A path that only grew is not walked again, and not changed: whoever reads the shorter one may still be at it.
+    const messages = before.concat(added.reverse());
+    this.#path = { headSeq, messages };
+    return messages;
   }
 }
 

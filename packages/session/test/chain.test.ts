@@ -81,6 +81,22 @@ describe("a line in a page", () => {
     expect(expectedHashIn(incarnation, 7, incarnation.length, "life")).toBe(first.hash);
   });
 
+  it("is not taken to lie behind a hash that is quoted elsewhere, in it or before it", () => {
+    const start = 150;
+    const hash = Buffer.from(first.hash);
+    for (let at = 0; at < 250; at += 1) {
+      if (at + 43 + 3 === start) continue;
+      const bytes = Buffer.alloc(300, ".");
+      bytes.set(hash, at);
+      const trailer = Buffer.from(`,"hash":"${"-".repeat(43)}"}`);
+      const quoting = Buffer.concat([bytes, trailer]);
+      const expected = independent(first.hash, bytes.toString("latin1", start));
+      expect([at, expectedHashIn(quoting, start, quoting.length, first.hash)]).toEqual([at, expected]);
+    }
+    const quoted = sealLine(first.hash, `${" ".repeat(40)}${first.hash}.`);
+    expect(expectedHashIn(quoted.line, 0, quoted.line.length, first.hash)).toBe(quoted.hash);
+  });
+
   it("that is shorter than a trailer borrows nothing from the line before", () => {
     const short = Buffer.concat([first.line, Buffer.from("\nshort")]);
     expect(expectedHashIn(short, start, short.length, first.hash)).toBe(independent(first.hash, ""));

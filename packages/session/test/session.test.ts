@@ -190,6 +190,20 @@ describe("reads", () => {
     await expect(t.messages({ after: "nobody" })).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
   });
 
+  it("are those of when they were asked for, also if their reader writes while it goes through them", async () => {
+    const s = await createSessionManager({ backend: createMemoryBackend() }).create("x");
+    await s.append(["a", "b"]);
+    const seen: string[] = [];
+    for await (const message of s.readMessages()) {
+      seen.push(textOf(message));
+      if (seen.length > 9) break;
+      await s.append(`on ${textOf(message)}`);
+      await s.messages();
+    }
+    expect(seen).toEqual(["a", "b"]);
+    expect((await s.messages()).map(textOf)).toEqual(["a", "b", "on a", "on b"]);
+  });
+
   it("that were cancelled before they began say so with a code, as creating does", async () => {
     const manager = createSessionManager({ backend: createMemoryBackend() });
     const s = await manager.create("x");
