@@ -244,8 +244,7 @@ export class Turn implements OpenTurn {
     try {
       const known = await this.#alreadyStored(input);
       const answer = known === undefined ? this.#encode(input) : undefined;
-      const storing = open.attachments.store(answer?.outgoing ?? []);
-      if (storing !== undefined) await storing;
+      await open.attachments.store(answer?.outgoing ?? []);
       const drafts: Draft[] = answer === undefined ? [] : [this.#draft("message", answer.json)];
       const end = (replySeq: number): string =>
         this.#turnData("end", { status: "completed", replySeq, ...(usage === undefined ? undefined : { usage }) });

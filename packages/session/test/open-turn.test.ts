@@ -1,10 +1,25 @@
+import type * as Timers from "node:timers/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
 import { createSessionManager, type Session, type SessionManager } from "../src/index.ts";
 import { ask, die, start, texts, turnsOf, withCode, withoutRenewal } from "./turns.ts";
 import { twoNodes } from "./two-nodes.ts";
+
+/** While there is a list, pauses are noted in it and not made. */
+const noted = vi.hoisted(() => ({ pauses: undefined as number[] | undefined }));
+vi.mock("node:timers/promises", async (original) => {
+  const real = await original<typeof Timers>();
+  return {
+    ...real,
+    setTimeout: (ms: number) => (noted.pauses === undefined ? real.setTimeout(ms) : (noted.pauses.push(ms), real.setImmediate())),
+  };
+});
+afterEach(() => {
+  noted.pauses = undefined;
+  vi.restoreAllMocks();
+});
 
 interface Place {
   readonly a: SessionManager;
@@ -89,6 +104,22 @@ describe("a turn that runs elsewhere", () => {
     expect((await backend.head(id)).lease).not.toHaveProperty("cancelRequested");
     expect(turn.signal.aborted).toBe(false);
     await turn.complete("done");
+  });
+
+  it.each([
+    [1, [10, 15, 22.5, 33.75, 50.625, 75.9375, 113.90625, 170.859375, 250, 250, 250]],
+    [0, [5, 7.5, 11.25, 16.875, 25.3125, 37.96875, 56.953125, 85.4296875, 125, 125, 125]],
+  ])("is looked at after pauses that grow to a quarter of a second, at random half as long (%d)", async (random, pauses) => {
+    const { a, b, id } = await start();
+    const turn = await a.openTurn(id, ask("q"));
+    vi.spyOn(Math, "random").mockReturnValue(random);
+    const made: number[] = [];
+    noted.pauses = made;
+    const waiting = b.openTurn(id, ask("r", { queueTimeoutMs: 30_000 }));
+    await vi.waitUntil(() => made.length >= pauses.length, { timeout: 30_000 });
+    await turn.complete("done");
+    await (await waiting).complete("done too");
+    expect(made.slice(0, pauses.length)).toEqual(pauses);
   });
 
   it("is asked to stop once by who interrupts it, however long it takes to", async () => {

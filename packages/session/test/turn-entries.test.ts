@@ -1,6 +1,7 @@
 import { AixgoError, type MessageInput, type OpenTurn } from "@aixgo/core";
 import { describe, expect, it } from "vitest";
 import type { Entry } from "../src/index.ts";
+import { encodeMessage } from "../src/message-data.ts";
 import type { Turn } from "../src/turn.ts";
 import { entriesOf, lastOf, turnPlace as place } from "./turn-place.ts";
 import { ask, start, texts, turnsOf, withCode } from "./turns.ts";
@@ -51,6 +52,18 @@ describe("a turn knows", () => {
     await expect(turn.append("x".repeat(300))).rejects.toThrow(withCode("LIMIT_EXCEEDED"));
     await turn.setState("x".repeat(200));
     await turn.append("x".repeat(200));
+    await turn.complete("done");
+  });
+});
+
+describe("what a turn writes", () => {
+  it("stands in the order in which it was asked for, though nothing was waited for in between", async () => {
+    const { open, t } = await place();
+    const turn = await open();
+    const others = encodeMessage("b", "user", { maxBytes: 1000, maxBlobBytes: undefined });
+    await Promise.all([turn.append("a"), turn.setState(1), turn.appendAll([others]), turn.setState(2), turn.append("c")]);
+    expect((await entriesOf(t)).slice(3).map(({ type }) => type)).toEqual(["message", "state", "message", "state", "message"]);
+    expect(texts(await t.messages())).toEqual(["q", "a", "b", "c"]);
     await turn.complete("done");
   });
 });
