@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Head } from "../src/backend.ts";
 import type { Entry, Session, TurnData } from "../src/index.ts";
 import type { SessionLog } from "../src/log.ts";
-import { decideDraft, decisionsOf, lastWords, named, opOf, type Suspension } from "../src/suspension.ts";
+import { decideDraft, decisionsOf, lastWords, named, opOf, type Suspension, suspensionAt } from "../src/suspension.ts";
 import { all, start, texts, withCode } from "./turns.ts";
 
 const never = (): Promise<MessageInput> => Promise.reject(new Error("must not run"));
@@ -143,6 +143,22 @@ describe("a suspended turn that is ended without an answer", () => {
     const [began] = entries.filter(({ type }) => type === "turn");
     expect(denied?.turn).toBe(began?.seq);
     expect(denied?.fence).toBeGreaterThan(began?.fence as number);
+  });
+});
+
+describe("a turn that waits", () => {
+  it("is not looked for in the log where the tip is known to be none", async () => {
+    let asked = 0;
+    const log = (tip: object | undefined): SessionLog =>
+      ({ knownTip: () => tip, waitingAt: async () => void (asked += 1) }) as unknown as SessionLog;
+    for (const [tip, times] of [
+      [{}, 0],
+      [{ waitsFor: ["r"] }, 1],
+      [undefined, 2],
+    ] as const) {
+      expect(await suspensionAt(log(tip), {} as Head)).toBeUndefined();
+      expect(asked).toBe(times);
+    }
   });
 });
 

@@ -4,7 +4,7 @@ import type { Entry } from "../src/index.ts";
 import { encodeMessage } from "../src/message-data.ts";
 import type { Turn } from "../src/turn.ts";
 import { entriesOf, lastOf, turnPlace as place } from "./turn-place.ts";
-import { ask, start, texts, turnsOf, withCode } from "./turns.ts";
+import { ask, recorded, start, texts, turnsOf, withCode } from "./turns.ts";
 
 const says = (text: string, more: object = {}): Exclude<MessageInput, string> => ({
   role: "assistant",
@@ -143,6 +143,19 @@ describe("an answer", () => {
     expect((await lastOf(t)).data).toMatchObject({ status: "completed", replySeq: 3 });
     expect(reply.message).toEqual((await t.messages())[1]);
     expect(reply.text).toBe("answer");
+  });
+
+  it("that was not stored on the way costs one append, and no look at the log", async () => {
+    let calls: string[] = [];
+    const { open } = await place((store) => {
+      const noted = recorded(store);
+      ({ calls } = noted);
+      return noted.backend;
+    });
+    const turn = await open();
+    calls.length = 0;
+    await turn.complete(says("done"));
+    expect(calls).toEqual(["append"]);
   });
 
   it("is known by the id of its entry also where the caller gave it another", async () => {

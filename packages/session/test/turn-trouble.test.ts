@@ -1,8 +1,10 @@
-import { AixgoError, type FilePart, textOf } from "@aixgo/core";
+import { AixgoError, type FilePart, type OpenTurn, textOf, type TurnOptions } from "@aixgo/core";
 import { describe, expect, it } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
+import type { Turn } from "../src/turn.ts";
 import { lastOf, turnPlace as place } from "./turn-place.ts";
-import { texts, turnsOf, withCode } from "./turns.ts";
+import { die, texts, turnsOf, withCode, withoutRenewal } from "./turns.ts";
+import { twoNodes } from "./two-nodes.ts";
 
 const question = { requestId: "r", reason: "?" };
 
@@ -137,6 +139,54 @@ describe("what a turn asks for", () => {
     isDown = true;
     await expect(turn.endSuspended()).rejects.toThrow(withCode("PERMISSION_DENIED"));
     expect([turn.hasEnded, await turnsOf(t)]).toEqual([true, ["start 1", "end 1 failed"]]);
+  });
+});
+
+describe("a question under an id that was answered before", () => {
+  const asks = async (turn: OpenTurn): Promise<string> => `so ${JSON.stringify(await turn.suspend(question))}`;
+
+  it.each<[string, string | undefined, string | undefined]>([
+    ["that neither has a key", undefined, undefined],
+    ["the first has a key", "k", undefined],
+    ["the second has a key", undefined, "k"],
+    ["each has its own", "k", "l"],
+  ])("of another turn is refused, and ends its turn as failed: %s", async (_, first, second) => {
+    const { s, t } = await place();
+    const keyed = (turnKey: string | undefined): TurnOptions => (turnKey === undefined ? {} : { turnKey });
+    await s.turn("q", asks, keyed(first));
+    expect((await s.resume("r", "yes", asks)).text).toBe('so "yes"');
+    await expect(s.turn("another", asks, keyed(second))).rejects.toThrow(
+      expect.objectContaining({
+        code: "INVALID_INPUT",
+        message: expect.stringContaining('"r", which was answered in another turn') as string,
+      }) as Error,
+    );
+    expect((await turnsOf(t)).slice(-2)).toEqual(["start 1", "end 1 failed"]);
+    expect(await t.requests()).toEqual([]);
+  });
+
+  it("may be asked again by the turn of the same key that a restore left behind", async () => {
+    const { s, t } = await place();
+    const before = await s.checkpoint();
+    await s.turn("q", async (turn) => asks(turn), { turnKey: "k" });
+    await expect(s.resume("r", "yes", async () => Promise.reject(new Error("breaks")))).rejects.toThrow("breaks");
+    await s.restore(before.id);
+    await s.turn("q", asks, { turnKey: "k" });
+    expect((await t.requests()).map(({ requestId }) => requestId)).toEqual(["r"]);
+  });
+
+  it("is not held against an attempt that was overtaken by the next one of its turn: that has lost its lease", async () => {
+    const { a, b, backend } = twoNodes({ leaseMs: 60 }, withoutRenewal);
+    const { id } = await a.create("x");
+    const t = await b.get(id);
+    await t.turn("q", (turn) => turn.suspend({ requestId: "first", reason: "?" }).then(String));
+    const overtaken = (await a.openTurn(id, { agent: "x", resume: { requestId: "first", decision: 1 }, options: {} })) as Turn;
+    await die(overtaken, backend, id);
+    await t.resume("first", 1, asks);
+    expect((await t.resume("r", "yes", asks)).text).toBe('so "yes"');
+    await overtaken.suspend(question).catch(() => undefined);
+    await expect(overtaken.endSuspended()).rejects.toThrow(withCode("FENCED"));
+    expect((await t.verify()).problems).toEqual([]);
   });
 });
 
