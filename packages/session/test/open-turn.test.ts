@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
 import { createSessionManager, type Session, type SessionManager } from "../src/index.ts";
-import { ask, die, start, texts, turnsOf, withCode, withoutRenewal } from "./turns.ts";
+import { ask, die, recorded, start, texts, turnsOf, withCode, withoutRenewal } from "./turns.ts";
 import { twoNodes } from "./two-nodes.ts";
 
 /** While there is a list, pauses are noted in it and not made. */
@@ -93,6 +93,22 @@ describe("a call that is part of a turn", () => {
     const other = await a.create("x");
     const reply = await s.turn("q", async () => (await other.turn("sub", async () => "sub answer")).text);
     expect(reply.text).toBe("sub answer");
+  });
+});
+
+describe("a turn that nobody is in the way of", () => {
+  it.each(["queue", "reject", "interrupt"] as const)("begins at once with one append, whatever was to be done else: %s", async (ifBusy) => {
+    let calls: string[] = [];
+    const { a, s, id } = await place((store) => {
+      const noted = recorded(store);
+      ({ calls } = noted);
+      return noted.backend;
+    });
+    for (const input of ["first", "second"]) await s.turn(input, async () => "warm");
+    calls.length = 0;
+    const turn = await a.openTurn(id, ask("r", { ifBusy }));
+    expect(calls).toEqual(["append"]);
+    await turn.complete("done");
   });
 });
 
