@@ -101,7 +101,9 @@ function hasHole(line: Buffer, offset: number): boolean {
 function isVouchedFor(bytes: Buffer, bad: number, synced: boolean, seq: number): boolean {
   let hasSyncs = synced;
   let followed = false;
-  for (const [start, end] of wholeLines(bytes, bad)) {
+  let start = bad;
+  // The first may be right in its chain, and bad only for its place in a batch: whoever wrote it had seen the end of the batch before.
+  for (let end = bytes.indexOf(NEWLINE, start); end >= 0; start = end + 1, end = bytes.indexOf(NEWLINE, start)) {
     if (!follows(bytes, start, end)) continue;
     let sync: number | undefined;
     try {
@@ -114,21 +116,6 @@ function isVouchedFor(bytes: Buffer, bad: number, synced: boolean, seq: number):
     followed = true;
   }
   return followed && !hasSyncs;
-}
-
-/**
- * What may be a whole line: it ends at a line end, and begins behind the one before, or wherever bytes look like an entry's, since
- * a line end may be what was damaged.
- */
-function* wholeLines(bytes: Buffer, from: number): Generator<readonly [start: number, end: number]> {
-  let start = from;
-  for (let end = bytes.indexOf(NEWLINE, from); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-    // The first may be right in its chain, and bad only for its place in a batch: whoever wrote it had seen the end of the batch before.
-    yield [start, end];
-    const before = bytes.subarray(0, end);
-    for (let at = before.indexOf(ENTRY_START, start + 1); at >= 0; at = before.indexOf(ENTRY_START, at + 1)) yield [at, end];
-    start = end + 1;
-  }
 }
 
 /**

@@ -246,6 +246,90 @@ describe("lines behind the damage", () => {
   });
 });
 
+describe("where sectors and lines end together", () => {
+  /** Header and lines 1 and 2; line 2 ends, without its line end, with a sector. */
+  function aligned(): Log {
+    const make = (pad: number): Log => {
+      const writer = new LineWriter();
+      return logOf([writer.header(), writer.message(long("1")), writer.message("2".padEnd(pad))]);
+    };
+    const end = ({ starts }: Log): number => (starts[3] as number) - 1;
+    const log = make(SECTOR + ((SECTOR - (end(make(SECTOR)) % SECTOR)) % SECTOR));
+    expect(end(log) % SECTOR).toBe(0);
+    return log;
+  }
+
+  it("a hole up to the end of a line is one", () => {
+    const log = aligned();
+    const alone = Buffer.from(log.bytes);
+    expect(judged(alone.fill(0, alone.length - 41, alone.length - 1))).toBeUndefined();
+    expect(judged(alone.fill("~", alone.length - 41, alone.length - 1))).toEqual({ seq: 2, offset: log.starts[2] });
+  });
+});
+
+describe("an end that a line has lost", () => {
+  const LONGEST = 8 * MIB;
+  function logWith(bytes: number): Log {
+    const make = (pad: number): Log => {
+      const writer = new LineWriter();
+      return logOf([writer.header(), writer.message(long("1")), writer.message("2".padEnd(pad))]);
+    };
+    const { starts } = make(SECTOR);
+    return make(SECTOR + bytes - ((starts[3] as number) - 1 - (starts[2] as number)));
+  }
+
+  it("is noticed on the longest line there may be, and not looked for on more than that", () => {
+    for (const [bytes, wanted] of [
+      [LONGEST, true],
+      [LONGEST + 1, false],
+    ] as const) {
+      const log = logWith(bytes);
+      const lost = changed(log, log.bytes.length - 1);
+      expect(lost.length - (log.starts[2] as number)).toBe(bytes + 1);
+      expect(judged(lost, LONGEST), `${bytes} bytes`).toEqual(wanted ? { seq: 2, offset: log.starts[2] } : undefined);
+    }
+  });
+
+  it("is noticed however long the log before it is", () => {
+    const writer = new LineWriter();
+    const log = logOf([writer.header(), writer.message("1".padEnd(5 * MIB)), writer.message("2".padEnd(5 * MIB)), writer.message("3")]);
+    expect(judged(changed(log, log.bytes.length - 1))).toEqual({ seq: 3, offset: log.starts[3] });
+  });
+
+  it("is noticed up to eight bytes of it", () => {
+    const log = logOf(rebuilt(["1", "2"]));
+    for (const [count, wanted] of [
+      [9, { seq: 2, offset: log.starts[2] }],
+      [10, undefined],
+    ] as const)
+      // The last one is the line end.
+      expect(judged(Buffer.from(log.bytes).fill("~", log.bytes.length - count)), `${count} bytes`).toEqual(wanted);
+  });
+});
+
+describe("what looks like an entry", () => {
+  const spoilt = (begin: number, end: boolean): Damage | undefined => {
+    const log = logOf(rebuilt(["1", "2"]));
+    const bytes = Buffer.from(log.bytes).fill("~", log.starts[2] as number, (log.starts[2] as number) + begin);
+    if (end) bytes[bytes.length - 50] = 0x7e;
+    return judged(bytes);
+  };
+
+  it("has five of the first thirteen bytes right, or the name of its hash in place", () => {
+    expect(spoilt(8, true)).toBeDefined();
+    expect(spoilt(9, true)).toBeUndefined();
+    expect(spoilt(9, false)).toBeDefined();
+    expect(spoilt(500, false)).toBeDefined();
+  });
+
+  it("is more than a hash", () => {
+    const log = logOf(rebuilt(["1", "2"]));
+    const trailer = log.bytes.subarray(log.bytes.length - 55);
+    expect(trailer.toString()).toMatch(/^,"hash":"/);
+    expect(judged(Buffer.concat([log.bytes, trailer]))).toBeUndefined();
+  });
+});
+
 describe("half of a batch", () => {
   it("with whole lines behind it is damage: whoever wrote them had seen its end", () => {
     const writer = new LineWriter();
