@@ -1,7 +1,6 @@
 import { AixgoError, isAixgoError } from "@aixgo/core";
 import { setTimeout as delay } from "node:timers/promises";
 import { forgetBuilt } from "./built-line.ts";
-import { claimedHash } from "./chain.ts";
 import type { Append, Head, Lease } from "./contract.ts";
 import type { Entry } from "./entry.ts";
 import { entryOf } from "./envelope.ts";
@@ -68,6 +67,8 @@ interface Placed {
   /** Hash of the line before the first one. */
   readonly previous: string;
   readonly lines: readonly Buffer[];
+  /** Of each line. */
+  readonly hashes: readonly string[];
   readonly tip: Tip;
   readonly timestamp: string;
 }
@@ -215,12 +216,12 @@ export class Writer {
     }
   }
 
-  #keep({ first, lines, previous }: Placed): void {
+  #keep({ first, lines, hashes, previous }: Placed): void {
     this.#written += lines.length;
     let before = previous;
     for (let index = 0; index < lines.length; index += 1) {
       const line = lines[index] as Buffer;
-      const hash = claimedHash(line);
+      const hash = hashes[index] as string;
       this.#log.appended(first + index, line, hash, before);
       before = hash;
       // The line stays in memory for long; what the store needed to know of it does not.
@@ -254,6 +255,7 @@ export class Writer {
         if (batch.outsideTurns === true && isLive(head)) throw busy(head.id);
         batch.check?.(head, tip);
         const lines: Buffer[] = [];
+        const hashes: string[] = [];
         let next = tip;
         const { drafts } = batch;
         for (let index = 0; index < drafts.length; index += 1) {
@@ -261,9 +263,10 @@ export class Writer {
           const made = placeLine(next, drafts[index] as Draft, index, drafts.length, timestamp, isGroupStart ? this.#durable : undefined);
           if (made.line.length > maxLineBytes) throw tooLong(head.id, made.line.length, maxLineBytes);
           lines.push(made.line);
+          hashes.push(made.tip.hash);
           next = made.tip;
         }
-        placed.push({ pending, first: tip.seq + 1, previous: tip.hash, lines, tip: next, timestamp });
+        placed.push({ pending, first: tip.seq + 1, previous: tip.hash, lines, hashes, tip: next, timestamp });
         tip = next;
       } catch (error) {
         pending.reject(error);
