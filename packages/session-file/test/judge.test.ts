@@ -1,23 +1,10 @@
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Entry } from "@aixgo/session/backend";
-import { createLayout, type Layout } from "../src/layout.ts";
 import type { Reading } from "../src/reading.ts";
-import { corrupt, type Damage, judge, recover } from "../src/recovery.ts";
-import { advance, JOINT_BYTES, type LogState } from "../src/scan.ts";
-import { LineWriter, temporaryStore } from "./support/writer.ts";
+import { type Damage, judge } from "../src/recovery.ts";
+import { advance, JOINT_BYTES } from "../src/scan.ts";
+import { changed, holed, type Log, logOf, long, sample, SECTOR } from "./support/broken-log.ts";
+import { LineWriter } from "./support/writer.ts";
 
 const MIB = 1024 * 1024;
 
@@ -34,43 +21,6 @@ function on<T>(bytes: Buffer, reading: Reading<T>): T {
 const judged = (bytes: Buffer, maxLineBytes = MIB): Damage | undefined =>
   on(bytes, judge(on(bytes, advance(undefined, bytes.length)), bytes.length, maxLineBytes));
 
-interface Log {
-  readonly bytes: Buffer;
-  /** Where each line begins, and where the last ends. */
-  readonly starts: readonly number[];
-}
-function logOf(lines: readonly Buffer[]): Log {
-  const starts = [0];
-  for (const line of lines) starts.push((starts.at(-1) as number) + line.length + 1);
-  return { bytes: Buffer.concat(lines.flatMap((line) => [line, Buffer.from("\n")])), starts };
-}
-const SECTOR = 512;
-/** So long that each line has the end of a sector in it. */
-const long = (text: string): string => text.padEnd(2 * SECTOR);
-/** Header, groups of one, two, a batch of three, and of three lines at the end. */
-function sample(synced: boolean): Log {
-  const writer = new LineWriter();
-  const lines = [writer.header()];
-  const sync = (): Partial<Entry> => (synced ? { sync: writer.seq } : {});
-  lines.push(writer.message(long("1"), sync()));
-  lines.push(writer.message(long("2"), sync()), writer.message(long("3")));
-  lines.push(...writer.batch(["4", "5", "6"].map(long), sync()));
-  lines.push(writer.message(long("7"), sync()), writer.message(long("8")), writer.message(long("9")));
-  return logOf(lines);
-}
-function changed({ bytes }: Log, at: number, to: number | ((byte: number) => number) = (byte) => byte ^ 1): Buffer {
-  const copy = Buffer.from(bytes);
-  copy[at] = typeof to === "number" ? to : to(copy[at] as number);
-  return copy;
-}
-/** A sector in line `seq` that never reached the disk; `from`: bytes of the line that did. */
-function holed({ bytes, starts }: Log, seq: number, from = 20): Buffer {
-  const copy = Buffer.from(bytes);
-  const start = (starts[seq] as number) + from;
-  const border = Math.ceil((start + 1) / SECTOR) * SECTOR;
-  expect(border).toBeLessThan(starts[seq + 1] as number);
-  return copy.fill(0, start, border);
-}
 /** The batch of three is one: what is due is its first entry. */
 const dueAt = (seq: number): number => (seq === 5 || seq === 6 ? 4 : seq);
 
@@ -373,74 +323,5 @@ describe("damage over more than one group can have", () => {
 
   it("is one long line that was cut off, if it has none", () => {
     expect(judged(behind(Buffer.alloc(9 * MIB, "x"))[0], 16 * MIB)).toBeUndefined();
-  });
-});
-
-describe("recovery under the lock", () => {
-  let store: string;
-  let layout: Layout;
-  let fd: number | undefined;
-  beforeEach(() => {
-    store = temporaryStore();
-    layout = createLayout(store, store);
-    mkdirSync(join(store, "writer"));
-  });
-  afterEach(() => {
-    if (fd !== undefined) closeSync(fd);
-    fd = undefined;
-    rmSync(store, { recursive: true, force: true });
-  });
-  const path = (): string => join(store, "writer", "id.jsonl");
-  const kept = (): Buffer | undefined => {
-    const damaged = layout.damaged("writer", "id");
-    return existsSync(damaged) ? readFileSync(damaged) : undefined;
-  };
-  function recovered(bytes: Buffer, state?: LogState): ReturnType<typeof recover> {
-    writeFileSync(path(), bytes, { mode: 0o600 });
-    if (fd !== undefined) closeSync(fd);
-    fd = openSync(path(), "r+");
-    return recover(fd, state, layout, "writer", "id", MIB);
-  }
-
-  it("cuts a torn tail, keeps what it cut, one behind the other, and leaves a whole log alone", () => {
-    const { bytes } = sample(true);
-    expect(recovered(bytes)).toMatchObject({ state: { head: { seq: 9, bytes: bytes.length } } });
-    expect(kept()).toBeUndefined();
-    expect(recovered(Buffer.concat([bytes, Buffer.from("torn")]))).toMatchObject({ state: { head: { seq: 9 } } });
-    expect(readFileSync(path())).toEqual(bytes);
-    const { state } = recovered(Buffer.concat([bytes, Buffer.from(" again")])) as { state: LogState };
-    expect(kept()?.toString()).toBe("torn again");
-    const long = Buffer.alloc(2 * MIB + 5, "y");
-    expect(recovered(Buffer.concat([bytes, long]), state)).toEqual({ state });
-    expect(kept()?.equals(Buffer.concat([Buffer.from("torn again"), long]))).toBe(true);
-    const open = readdirSync("/proc/self/fd").map((each) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${each}`);
-      } catch {
-        return "";
-      }
-    });
-    expect(open.filter((each) => each.startsWith(store))).toEqual([path()]);
-    expect(statSync(path()).size).toBe(bytes.length);
-  });
-
-  it("cuts nothing that is damaged", () => {
-    const log = sample(false);
-    const bytes = changed(log, (log.starts[3] as number) + 120);
-    expect(recovered(bytes)).toEqual({ damage: { seq: 3, offset: log.starts[3] } });
-    expect(readFileSync(path())).toEqual(bytes);
-    expect(recovered(Buffer.from("no header"))).toEqual({ damage: { seq: 0, offset: 0 } });
-    expect(recovered(Buffer.alloc(0))).toEqual({ damage: { seq: 0, offset: 0 } });
-    expect(kept()).toBeUndefined();
-  });
-
-  it("says where the damage is, and what to do", () => {
-    const error = corrupt(layout, "writer", "id", { seq: 3, offset: 77 }, ": more");
-    expect(error).toMatchObject({
-      code: "ENTRY_CORRUPT",
-      details: { session: "id", seq: 3, offset: 77, file: "writer/id.jsonl" },
-      message: expect.stringMatching(/damaged at entry 3, byte 77: more\. Nothing was changed/) as string,
-    });
-    expect(error.message).not.toContain(store);
   });
 });
