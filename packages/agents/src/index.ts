@@ -3,6 +3,8 @@ export { REACT_AGENT_DEFAULTS } from "./options.ts";
 export type { ReActAgentOptions } from "./options.ts";
 export { mergeTools, tool } from "./tool.ts";
 export type { StandardInput, Tool, ToolContext } from "./tool.ts";
+export { createAgentTool } from "./agent-tool.ts";
+export type { AgentToolOptions, AgentToolSessions } from "./agent-tool.ts";
 export type { Approval } from "./approval.ts";
 export { estimateTokens } from "./history.ts";
 export type { HistoryBudget } from "./history.ts";

@@ -41,12 +41,12 @@ async function opened<T>(body: (sessions: SessionManager) => Promise<T>): Promis
   }
 }
 
-async function conversation(effect: NodeOptions["effect"]): Promise<Conversation> {
+async function conversation(effect: NodeOptions["effect"], isDelegated = false): Promise<Conversation> {
   const id = await opened(async (sessions) => (await sessions.create("assistant")).id);
   const ledger = join(folder, `${id}.ledger`);
   const onNode = (call: (node: Awaited<ReturnType<typeof startNode>>) => ReturnType<typeof node.resume>): Promise<Said> =>
     opened(async (sessions) => {
-      const node = await startNode(sessions, { ledger, effect });
+      const node = await startNode(sessions, { ledger, effect, isDelegated });
       try {
         return saidOf(await call(node));
       } finally {
@@ -59,7 +59,16 @@ async function conversation(effect: NodeOptions["effect"]): Promise<Conversation
     ask: () => onNode((node) => node.callWithSession("assistant", "pay bob", id, { turnKey: "k" })),
     answer: (requestId, decision) => onNode((node) => node.resume(id, requestId, decision)),
     async answerElsewhere(requestId, decision, dies) {
-      const task: Task = { baseDir: join(folder, "store"), sessionId: id, ledger, effect, requestId, decision, ...(dies && { dies }) };
+      const task: Task = {
+        baseDir: join(folder, "store"),
+        sessionId: id,
+        ledger,
+        effect,
+        isDelegated,
+        requestId,
+        decision,
+        ...(dies && { dies }),
+      };
       const worker = join(import.meta.dirname, "support/approval-worker.ts");
       const child = spawn(process.execPath, [...NODE_ARGUMENTS, worker, JSON.stringify(task)], { stdio: ["ignore", "pipe", "inherit"] });
       const bound = setTimeout(() => child.kill("SIGTERM"), 60_000);
@@ -113,6 +122,25 @@ describe("an approval on files", () => {
       expect(await results()).toEqual(effect === "once" ? ["json", "interrupted"] : ["json", "text"]);
     }, 60_000);
   }
+
+  it.each([
+    ["idempotent", "after", "Paid.", 2],
+    ["once", "before", "It is unknown whether it was paid.", 0],
+    ["once", "after", "It is unknown whether it was paid.", 1],
+  ] as const)(
+    "of an agent that is a tool of another holds as well: %s, killed %s it has done something",
+    async (effect, dies, text, paid) => {
+      const { ask, answer, answerElsewhere, ledger, results } = await conversation(effect, true);
+      const [requestId] = (await ask()).requests as [string];
+      expect(await answerElsewhere(requestId, true, dies)).toBe("killed");
+      expect(await answer(requestId, false)).toMatchObject({ status: "completed", text });
+      expect(await ask()).toMatchObject({ text, replayed: true });
+      // What the agent had done before it asked is not done again.
+      expect(ledger()).toEqual(["look bob", ...Array<string>(paid).fill("pay bob")]);
+      expect(await results()).toEqual(["text"]);
+    },
+    60_000,
+  );
 
   it("denied leaves the tool alone", async () => {
     const { ask, answer, ledger, results } = await conversation("once");
