@@ -1,9 +1,17 @@
-import { createRuntime, type Json, type Reply, type Runtime, type ToolResultPart, withSessionManager } from "@aixgo/core";
+import {
+  createRuntime,
+  type Json,
+  type Reply,
+  type Runtime,
+  type ToolResultPart,
+  withMaxConcurrentCalls,
+  withSessionManager,
+} from "@aixgo/core";
 import { createMemoryBackend, createSessionManager, type Session, type SessionManager } from "@aixgo/session";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { type AgentToolOptions, createAgentTool, createReActAgent, tool, type Tool } from "../src/index.ts";
-import { createScriptedModel, type ScriptedModel } from "../src/testing.ts";
+import { createScriptedModel, type ScriptedCall, type ScriptedModel, type ScriptedStep } from "../src/testing.ts";
 
 type Steps = Parameters<typeof createScriptedModel>[0];
 
@@ -145,6 +153,36 @@ describe("an agent as a tool", () => {
     expect(await results(child)).toContainEqual({ type: "execution-denied", reason: "too much" });
     expect(await clerks(sessions)).toHaveLength(1);
     for (const each of [session, child]) expect((await each.verify()).problems).toEqual([]);
+  });
+
+  it("asks through several agents, for two calls at once, where only one call may run at a time", async () => {
+    const { sessions, session } = await store();
+    const { tools, paid } = bank();
+    const runtime = createRuntime(withSessionManager(sessions), withMaxConcurrentCalls(1));
+    const toolOf = (agent: string): Record<string, Tool> => ({
+      [agent]: createAgentTool({ agent, description: agent, runtime, sessions }),
+    });
+    /** Hands the name that it is told on to the tool, and answers when it has a result. */
+    const passesOn = (toolName: string, as: string): ScriptedModel => {
+      const says = ({ prompt }: ScriptedCall): string | ScriptedStep => {
+        const told = JSON.stringify(prompt);
+        return told.includes("tool-call") ? "Done." : { toolCalls: [{ toolName, input: { [as]: told.includes("bob") ? "bob" : "eve" } }] };
+      };
+      return createScriptedModel(Array.from({ length: 4 }, () => says));
+    };
+    runtime
+      .register(createReActAgent({ name: "boss", model: createScriptedModel([asks("bob", "eve"), "All done."]), tools: toolOf("clerk") }))
+      .register(createReActAgent({ name: "clerk", model: passesOn("teller", "task"), tools: toolOf("teller") }))
+      .register(createReActAgent({ name: "teller", model: passesOn("pay", "to"), tools }));
+    await runtime.start();
+    const asked = await runtime.callWithSession("boss", "pay both", session.id);
+    expect(asked.turn?.requests?.map(({ reason }) => reason)).toEqual(Array(2).fill('clerk: teller: The tool "pay" needs approval.'));
+    expect(new Set(idsOf(asked)).size).toBe(2);
+    const answers = [];
+    for (const id of idsOf(asked)) answers.push((await runtime.resume(session.id, id, true)).text);
+    expect(answers.at(-1)).toBe("All done.");
+    expect(paid.toSorted()).toEqual(["bob", "eve"]);
+    expect((await sessions.list({ agentName: "teller" })).items).toHaveLength(2);
   });
 
   it("needs approval itself where it is told so, before its agent is asked", async () => {

@@ -23,6 +23,9 @@ interface Native {
   unlock(fd: number): void;
 }
 
+/** What the name of a file begins with that says who a process is. */
+const OWNER = "owner-";
+
 /** The best lock there is here. `singleProcess`: none, because the critical sections are synchronous. */
 export function createLockEngine(folder: string, singleProcess: boolean): LockEngine {
   if (singleProcess) return { tryLock: () => true, unlock: () => undefined, holder: () => undefined, close: () => undefined };
@@ -65,10 +68,11 @@ export function createNativeEngine(native: Native): LockEngine {
  */
 export function createFileEngine(folder: string): LockEngine {
   const self = ownIdentity();
-  const owner = join(folder, `owner-${self.pid}-${newSessionId()}`);
+  const owner = join(folder, `${OWNER}${self.pid}-${newSessionId()}`);
   let made = false;
   const link = (path: string): boolean => {
     if (!made) {
+      removeOwnersOfDead(folder);
       const fd = openPrivate(owner, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC);
       try {
         writeAll(fd, encodeRecord(self), 0);
@@ -116,6 +120,15 @@ export function createFileEngine(folder: string): LockEngine {
       made = false;
     },
   };
+}
+
+/** A process that was killed leaves its file. Links to it that are still held keep its record until somebody breaks them. */
+function removeOwnersOfDead(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (!name.startsWith(OWNER)) continue;
+    const owner = ownerOf(join(folder, name));
+    if (typeof owner === "object" && isDead(owner)) removeFile(join(folder, name));
+  }
 }
 
 /** A record that is not whole was left by a power cut: links are made to whole records only. */

@@ -272,6 +272,32 @@ describe("links that stand for locks", () => {
     createFileEngine(folder).close();
   });
 
+  it("of processes that were killed leave no files behind; those of the living, and of who cannot be told, stay", () => {
+    const record = (more: object): Buffer => encodeRecord({ ...ownIdentity(), ...more });
+    const files = {
+      "owner-1-killed": record({ start: "0" }),
+      "owner-1-of-another-boot": dead(),
+      "owner-1-alive": record({}),
+      "owner-1-in-another-container": record({ start: "0", space: "pid:[1]" }),
+      "owner-1-being-written": Buffer.alloc(0),
+      "other-killed": dead(),
+    };
+    for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes);
+    // Killed with the lock in its hands: the record stays readable through the link until it is broken.
+    fs.linkSync(join(folder, "owner-1-killed"), held());
+    const engine = createFileEngine(folder);
+    expect(engine.tryLock(0, path())).toBe(true);
+    expect(decodeRecord(readFileSync(held()))).toEqual(ownIdentity());
+    engine.unlock(0, path());
+    engine.close();
+    expect(readdirSync(folder).toSorted()).toEqual([
+      "other-killed",
+      "owner-1-alive",
+      "owner-1-being-written",
+      "owner-1-in-another-container",
+    ]);
+  });
+
   it("share a record that is written once: while it was being written again, they would be nobody's", () => {
     const engine = createFileEngine(folder);
     expect(engine.tryLock(0, path())).toBe(true);
