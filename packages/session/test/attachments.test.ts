@@ -342,13 +342,17 @@ describe("attachments", () => {
 
   it("of an input that is refused for a turn are no reason to write anything", async () => {
     const { s, sessions, stored } = await start();
-    const running = s.turn("one", async () => {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      return "done";
+    let end = (_: string): void => undefined;
+    let running: Promise<unknown> | undefined;
+    await new Promise<void>((begun) => {
+      running = s.turn("one", () => {
+        begun();
+        return new Promise<string>((resolve) => (end = resolve));
+      });
     });
-    await new Promise((resolve) => setTimeout(resolve, 10));
     await expect(s.turn(user(file(dataUrl(big))), async () => "never", { ifBusy: "reject" })).rejects.toEqual(withCode("SESSION_BUSY"));
     expect(await stored()).toBe(0);
+    end("done");
     await running;
     await sessions.close();
   });
