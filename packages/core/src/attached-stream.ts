@@ -1,6 +1,8 @@
 import type { AgentEvent, Reply } from "./agent.ts";
 import { quiet } from "./failure.ts";
 import type { LiveEvent, LiveTurn } from "./live-turn.ts";
+import type { ToolCallPart } from "./message.ts";
+import { openCalls } from "./open-calls.ts";
 import { MAX_KEPT_BYTES, MAX_KEPT_EVENTS, type ReplyStream } from "./reply-stream.ts";
 import type { AttachedTurn } from "./session-host.ts";
 import { streamResponse } from "./stream-response.ts";
@@ -22,13 +24,26 @@ export function createAttachedStream(options: {
   const { attached, live, signal, cancel } = options;
   let reply: Promise<Reply> | undefined;
   const ended = (): Promise<Reply> => (reply ??= quiet(replyOf(attached, live, signal)));
+  const iterate = (begin?: () => Promise<void>): AsyncIterator<StreamEvent> =>
+    leavable((left) => events(attached, live, signal === undefined ? left : AbortSignal.any([signal, left]), begin));
   return {
     get reply() {
       return ended();
     },
-    [Symbol.asyncIterator]: () => leavable((left) => events(attached, live, signal === undefined ? left : AbortSignal.any([signal, left]))),
+    [Symbol.asyncIterator]: () => iterate(),
     toResponse(response) {
-      return streamResponse(this, response);
+      let known: readonly ToolCallPart[] = [];
+      const source = {
+        get reply() {
+          return ended();
+        },
+        openCalls: () => known,
+        [Symbol.asyncIterator]: () =>
+          iterate(async () => {
+            known = openCalls(await attached.stepBefore());
+          }),
+      };
+      return streamResponse(source, response);
     },
     async cancel(reason) {
       await cancel(reason);
@@ -68,10 +83,12 @@ async function replyOf(attached: AttachedTurn, live: LiveTurn | undefined, signa
   }
 }
 
+/** `begin` is waited for before the first event; what is shown meanwhile is kept. */
 async function* events(
   attached: AttachedTurn,
   live: LiveTurn | undefined,
   signal: AbortSignal | undefined,
+  begin?: () => Promise<void>,
 ): AsyncGenerator<StreamEvent, void, undefined> {
   const { life } = attached.place;
   const shown = createLiveQueue(attached.place);
@@ -90,6 +107,7 @@ async function* events(
   /** Everything stored up to here was yielded. */
   let upTo = attached.place.version;
   try {
+    await begin?.();
     for (;;) {
       if (!isAsked) {
         isAsked = true;

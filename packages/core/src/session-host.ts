@@ -46,6 +46,8 @@ export interface AttachedTurn {
    * An item without a message says that everything up to its version was shown.
    */
   messages(signal?: AbortSignal): AsyncIterable<{ readonly version: number; readonly message?: Message }>;
+  /** The last step at or before that place, its results included: those of its calls that come later are behind it. `[]`: there is none. */
+  stepBefore(): Promise<readonly Message[]>;
   /** When the attempt has ended: its reply, from the log, or a rejection as of `messages`. */
   reply(signal?: AbortSignal): Promise<Reply>;
   /** Something new may be there: whoever waits looks at once. */

@@ -7,7 +7,7 @@ import { quiet, textOfError } from "./failure.ts";
 import { sessionsOf } from "./frame.ts";
 import type { Invocation } from "./invocation.ts";
 import { createLiveTurn, type LiveTurn } from "./live-turn.ts";
-import type { Message, ToolCallPart } from "./message.ts";
+import { openCalls } from "./open-calls.ts";
 import type { OpenTurn, SessionHost } from "./session-host.ts";
 
 /** Longest time that recording a failed turn may keep its caller from the answer. */
@@ -80,16 +80,6 @@ async function runTurn(site: CallSite, prepared: Prepared, turn: OpenTurn, show:
       "an agent answered although it had suspended; the turn is suspended, the answer is dropped",
     );
   return turn.endSuspended();
-}
-
-/** The calls of a turn's last step that have no result yet: they get it from the attempt that begins now. */
-function openCalls(steps: readonly Message[]): readonly ToolCallPart[] {
-  const last = steps.findLastIndex(({ role }) => role === "assistant");
-  const parts = steps.slice(Math.max(last, 0)).flatMap((step) => step.parts);
-  const done = new Set(
-    parts.map((part) => (part.type === "tool-result" && part.output.type !== "interrupted" ? part.toolCallId : undefined)),
-  );
-  return parts.filter((part) => part.type === "tool-call").filter(({ toolCallId }) => !done.has(toolCallId));
 }
 
 /** The answer is the last message shown, once. */

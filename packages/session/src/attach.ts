@@ -78,6 +78,19 @@ export async function attachTurn(
       const { status, phase } = mark.data;
       if (status !== "completed" && phase !== "suspend") throw failure(mark, id, ref.id);
     },
+    async stepBefore() {
+      let found: Message[] = [];
+      await log.walk(head, head.headSeq, () => {
+        found = [];
+        return (entry) => {
+          if (entry.seq > place.version || entry.type !== "message") return true;
+          const { message } = log.tree.message(entry);
+          found.push(message);
+          return message.role === "tool";
+        };
+      });
+      return found.reverse();
+    },
     async reply(signal): Promise<Reply> {
       const items = until(last.entry.seq, signal);
       try {
