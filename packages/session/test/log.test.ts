@@ -342,7 +342,7 @@ describe("a stream of entries", () => {
       capabilities: { ...store.capabilities, verifiesReads: true },
       async *read(...parameters) {
         for await (const page of store.read(...parameters))
-          yield spoils ? Buffer.from(Buffer.from(page).toString().replace("3x", "3y")) : page;
+          yield spoils ? Buffer.from(Buffer.from(page).toString().replace('"3x"', '"3y"')) : page;
       },
     });
     const { log, session } = await place(spoiling);
