@@ -58,8 +58,13 @@ describe("the simulator catches", () => {
     async (name, { caughtBy }) => {
       const { code, output } = await simulator("--break", name, "--seeds", "400", "--until-violation");
       expect(output).toMatch(caughtBy);
-      expect(output).toMatch(/replay: node tools\/simulator\/dist\/main.js --seed \d+/);
       expect(code).toBe(1);
+      const [said = "", seed, replay = ""] =
+        /^seed (\d+): .*(?:\n  .*)*?\n  replay: node tools\/simulator\/dist\/main\.js (.*)$/m.exec(output) ?? [];
+      const again = await simulator(...replay.split(" "));
+      expect(replay).toContain(`--seed ${seed}`);
+      expect(again.output).toContain(said);
+      expect(again.code).toBe(1);
     },
     240_000,
   );
@@ -78,5 +83,11 @@ describe("the command line", () => {
   ])("refuses %s %s", async (...args) => {
     const { code, output } = await simulator(...args);
     expect({ code, output }).toEqual({ code: 2, output: expect.stringContaining("whole numbers") as string });
+  });
+
+  it.each([["--help"], ["--break"], ["17"], ["--seeds=3", "--fast"]])("says what there is when it is given %s %s", async (...args) => {
+    const { code, output } = await simulator(...args);
+    expect(code).toBe(2);
+    expect(output).toMatch(/^simulator: .*; there are --seeds <number>, .*--break <name>, --until-violation\n$/);
   });
 });
