@@ -75,7 +75,7 @@ export function createCreation(store: Store): (request: CreateRequest) => Promis
       if (place.isTaken) return undefined;
       if (place.empty !== undefined) removeFile(place.empty);
       // Of an earlier session with this id, deleted so long ago that its tombstone is gone.
-      removeWrapped(layout, id);
+      removeWrapped(layout, id, durable);
       if (durable) noted = index.begin(id, folder);
       else index.note(id, folder, true);
       try {

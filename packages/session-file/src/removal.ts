@@ -80,8 +80,9 @@ async function finish(store: Store, tombstone: Tombstone, log: { folder: string;
   if (log === undefined) store.catalog.remove(tombstone);
   if (log === undefined) await removeRemains(store.folders().map((each) => store.blobs.detach(each, id)));
   if (erase) {
-    removeWrapped(layout, id);
-    for (const folder of store.folders()) removeFile(layout.damaged(folder, id));
+    removeWrapped(layout, id, durable);
+    for (const each of store.folders())
+      if (removeFile(layout.damaged(each, id)) && durable && each !== folder) await syncFolder(layout.agentFolder(each));
   }
   if (durable && folder !== undefined) await syncFolder(layout.agentFolder(folder));
 }

@@ -13,7 +13,7 @@ export function readWrapped(layout: Layout, id: string): Uint8Array | undefined 
 }
 
 export function writeWrapped(layout: Layout, id: string, keys: Uint8Array | undefined, durable: boolean): void {
-  if (keys === undefined) return removeWrapped(layout, id);
+  if (keys === undefined) return removeWrapped(layout, id, durable);
   const draft = new Draft(layout.part("drafts"));
   try {
     draft.write(keys, 0);
@@ -25,8 +25,9 @@ export function writeWrapped(layout: Layout, id: string, keys: Uint8Array | unde
   }
 }
 
-export function removeWrapped(layout: Layout, id: string): void {
-  removeFile(pathOf(layout, id));
+/** Keys that came back after a power cut would open what was erased. */
+export function removeWrapped(layout: Layout, id: string, durable: boolean): void {
+  if (removeFile(pathOf(layout, id)) && durable) syncFolderNow(layout.part("wrapped"));
 }
 
 function pathOf(layout: Layout, id: string): string {
