@@ -1,10 +1,10 @@
 import { AixgoError, expectMethods, METRIC, type Metrics, type OptionRules, resolveOptions } from "@aixgo/core";
-import { type Attributes, type Meter, metrics as registered } from "@opentelemetry/api";
+import { type Attributes, type Meter, type MeterProvider, metrics as registered } from "@opentelemetry/api";
 import { ATTRIBUTE, CLIENT_METRIC, CLIENT_SECONDS, isFailure, OPERATION, OWN, providerName, SCHEMA_URL } from "./conventions.ts";
 import { isTime, metricInfo, type MetricKind, SECONDS, TOKENS } from "./metric-table.ts";
 
 export interface OpenTelemetryMetricsOptions {
-  /** @default the meter `@aixgo/observability` of the provider that is registered when a metric is used for the first time */
+  /** @default the meter `@aixgo/observability` of the provider that is registered when a metric is used */
   readonly meter?: Meter;
   /** Names of metrics of yours that fall as well as rise. All others that are counted are counters. */
   readonly gauges?: readonly string[];
@@ -46,9 +46,23 @@ export function createOpenTelemetryMetrics(...given: readonly OpenTelemetryMetri
   const options = resolveOptions("createOpenTelemetryMetrics", given, METRICS_RULES);
   const gauges = new Set(options.gauges);
   const instruments = new Map<string, Instrument>();
-  let meter = options.meter;
+  let provider: MeterProvider | undefined;
+  let { meter } = options;
+
+  /** The instruments of a provider that comes later are its own: what was made before measures nothing. */
+  const meterNow = (): Meter => {
+    if (options.meter !== undefined) return options.meter;
+    const current = registered.getMeterProvider();
+    if (meter === undefined || current !== provider) {
+      instruments.clear();
+      provider = current;
+      meter = current.getMeter("@aixgo/observability", undefined, { schemaUrl: SCHEMA_URL });
+    }
+    return meter;
+  };
 
   const instrumentOf = (name: string, used: "counter" | "histogram"): Instrument => {
+    const current = meterNow();
     let instrument = instruments.get(name);
     if (instrument === undefined) {
       if (instruments.size >= MAX_METRICS)
@@ -56,10 +70,8 @@ export function createOpenTelemetryMetrics(...given: readonly OpenTelemetryMetri
           "INVALID_INPUT",
           `metric ${JSON.stringify(name.slice(0, 100))}: there are ${MAX_METRICS} metrics already: names must not be made of data`,
         );
-      // Not before its first use: a meter of a provider that comes later would be lost.
-      meter ??= registered.getMeter("@aixgo/observability", undefined, { schemaUrl: SCHEMA_URL });
       const kind = metricInfo(name)?.kind ?? (used === "counter" && gauges.has(name) ? "gauge" : used);
-      instrument = createInstrument(meter, name, kind);
+      instrument = createInstrument(current, name, kind);
       instruments.set(name, instrument);
     }
     if ((instrument.kind === "histogram") !== (used === "histogram"))

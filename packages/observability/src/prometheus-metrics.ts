@@ -66,12 +66,14 @@ export function createPrometheusMetrics(...given: readonly PrometheusOptions[]):
       const kind = info?.kind ?? (used === "counter" && gauges.has(name) ? "gauge" : used);
       const shown = prefix + prometheusName(name, kind);
       if (families.size >= MAX_METRICS) throw refused(name, `there are ${MAX_METRICS} metrics already: names must not be made of data`);
-      if (taken.has(shown)) throw refused(name, `another metric is shown as ${shown} already: rename one of them`);
+      const lines = kind === "histogram" ? [shown, ...["_bucket", "_sum", "_count"].map((end) => shown + end)] : [shown];
+      const clash = lines.find((line) => taken.has(line));
+      if (clash !== undefined) throw refused(name, `another metric is shown as ${clash} already: rename one of them`);
       const bounds = kind !== "histogram" ? [] : info?.unit === "token" ? tokenBuckets : buckets;
       const store = createSeriesStore(maxSeries, kind === "histogram" ? bounds.length : undefined);
       family = { name: shown, kind, help: info?.description ?? name, bounds, perUnit: isTime(name) ? 1000 : 1, store };
       families.set(name, family);
-      taken.add(shown);
+      for (const line of lines) taken.add(line);
     }
     if ((family.kind === "histogram") !== (used === "histogram"))
       throw refused(

@@ -77,7 +77,7 @@ export function scrub(value: unknown, clean: (text: string) => string = redact):
     );
   };
 
-  const entries = (given: readonly (readonly [string, () => unknown])[], depth: number): unknown => {
+  const entries = (given: readonly (readonly [string, () => unknown])[], depth: number): object => {
     const pair = given.some(([key, read]) => NAMES_OF_PAIRS.includes(key) && isSecretText(read));
     const copied: [string, unknown][] = [];
     for (const [key, read] of given) {
@@ -115,7 +115,7 @@ export function scrub(value: unknown, clean: (text: string) => string = redact):
 
   const copyError = (error: Error, depth: number): unknown => {
     const own = Object.keys(error).filter((key) => !["name", "message", "stack", "cause", "errors"].includes(key));
-    return entries(
+    const copied = entries(
       [
         ["type", () => error.name],
         ["message", () => error.message],
@@ -126,7 +126,9 @@ export function scrub(value: unknown, clean: (text: string) => string = redact):
           .map((key) => [key, () => (error as unknown as Readonly<Record<string, unknown>>)[key]] as const),
       ],
       depth,
-    );
+    ) as { readonly type?: unknown };
+    // Serializers of errors, pino's of `err` for one, take the type from the constructor, else from the name: unseen by all others.
+    return Object.defineProperties(copied, { constructor: { value: undefined }, name: { value: copied.type } });
   };
 
   return copy(value, 0);

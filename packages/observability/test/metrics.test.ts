@@ -92,6 +92,24 @@ describe("through OpenTelemetry", () => {
     }
   });
 
+  it("the meter is that of the provider which is registered, also after metrics were used", async () => {
+    const runtime = createRuntime(withOpenTelemetry()).register("echo", () => "x");
+    await runtime.start();
+    await runtime.call("echo", "x");
+    const sdk = measured();
+    registered.setGlobalMeterProvider(sdk.provider);
+    try {
+      await runtime.call("echo", "x");
+      expect((await sdk.points("aixgo.call.count"))?.points.map(({ value }) => value)).toEqual([1]);
+      expect((await sdk.points("aixgo.call.active"))?.points.map(({ value }) => value)).toEqual([0]);
+      expect(await sdk.names()).toContain("aixgo.call.duration");
+    } finally {
+      registered.disable();
+      await runtime.stop();
+      await sdk.provider.shutdown();
+    }
+  });
+
   it("metrics of the application's own keep name, labels and unit", async () => {
     const sdk = measured();
     const metrics = createOpenTelemetryMetrics({ meter: sdk.provider.getMeter("test"), gauges: ["app.open"] });

@@ -139,6 +139,14 @@ describe("withRedaction", () => {
     expect(JSON.stringify(fieldsOf(error))).not.toContain("hunter2");
   });
 
+  it("errors keep their type through pino's own serializer of `err`", () => {
+    let line = "";
+    const logger = withRedaction(pino({ base: null }, { write: (text: string) => void (line = text) }));
+    logger.error({ err: Object.assign(new TypeError("token=abcdefabcdef1234567"), { code: "E_X" }) }, "failed");
+    expect(JSON.parse(line)).toMatchObject({ err: { type: "TypeError", message: "token=[redacted]", code: "E_X" } });
+    expect(Object.keys((JSON.parse(line) as { err: object }).err).sort()).toEqual(["code", "message", "stack", "type"]);
+  });
+
   it.each<[string, unknown, unknown]>([
     ["a circle", Object.assign([] as unknown[], { 0: null }), [null]],
     ["bytes", Buffer.from("secret"), "[6 bytes]"],
