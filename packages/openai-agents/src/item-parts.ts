@@ -1,4 +1,4 @@
-import type { FilePart, Json, Part, Role } from "@aixgo/core";
+import { type FilePart, type Json, type Part, type Role, toMessage } from "@aixgo/core";
 import { isObject } from "./difference.ts";
 
 /** An item of the SDK, as JSON. */
@@ -149,9 +149,12 @@ function roleOfOther({ type }: Item): Role {
   return typeof type === "string" && /_(?:result|output)$/.test(type) ? "tool" : "assistant";
 }
 
+/** What a call is given; as the text that it was where that is no JSON, or more than a message takes. */
 function parsed(text: string): Json {
   try {
-    return JSON.parse(text) as Json;
+    const value = JSON.parse(text) as Json;
+    toMessage({ role: "user", parts: [{ type: ITEM, data: value }] }, "user");
+    return value;
   } catch {
     return text;
   }

@@ -19,8 +19,15 @@ export interface OpenAISession extends SessionHistoryRewriteAwareSession {
  *
  * Its methods throw the errors of the session: `SESSION_BUSY` while a turn runs, `INVALID_INPUT` for items that JSON cannot carry,
  * `LIMIT_EXCEEDED`. Closing is the caller's.
+ *
+ * @throws AixgoError `INVALID_OPTION` for what is no session, such as the promise of one
  */
 export function asOpenAISession(session: Session): OpenAISession {
+  if (typeof (session as Partial<Session> | undefined)?.readMessages !== "function")
+    throw new AixgoError(
+      "INVALID_OPTION",
+      "asOpenAISession takes a session: await sessions.get, create or getOrCreate, and give what it brings",
+    );
   return {
     getSessionId: async () => session.id,
 

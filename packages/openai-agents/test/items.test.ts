@@ -1,6 +1,7 @@
 import { type Json, textOf } from "@aixgo/core";
 import { toModelMessages } from "@aixgo/agents";
 import type { AgentInputItem } from "@openai/agents";
+import { createMemoryBackend, createSessionManager } from "@aixgo/session";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { asOpenAISession } from "../src/index.ts";
@@ -161,6 +162,22 @@ describe("items come back as they were added", () => {
     expect(await session.popItem()).toEqual(item);
   });
 
+  it("arguments are a text: also those that are deeper or larger than what a message takes apart", async () => {
+    const texts = [
+      "[".repeat(500) + "]".repeat(500),
+      `{"a":${"[".repeat(99)}${"]".repeat(99)}}`,
+      `[${"1,".repeat(300_000)}1]`,
+      "{nope",
+      "",
+    ];
+    const items = texts.map(
+      (text, index) => ({ type: "function_call", callId: `c${index}`, name: "n", status: "completed", arguments: text }) as const,
+    );
+    const session = asOpenAISession(await newSession());
+    await session.addItems(items);
+    expect(await session.getItems()).toEqual(items);
+  });
+
   it("text is stored once, not a second time in what describes it", async () => {
     const durable = await newSession();
     const text = "x".repeat(10_000);
@@ -178,6 +195,10 @@ describe("items come back as they were added", () => {
       { type: "function_call_result", callId: "c", name: "n", status: "completed", output: { type: "text", text } },
     ]);
     expect(JSON.stringify(await durable.messages()).length).toBeLessThan(5 * text.length + 2_500);
+  });
+
+  it.each([undefined, {}, createSessionManager({ backend: createMemoryBackend() }), Promise.resolve()])("%o is no session", (given) => {
+    expect(() => asOpenAISession(given as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }) as Error);
   });
 
   it("what JSON cannot carry is refused with its place, and nothing is written", async () => {
