@@ -2,10 +2,11 @@ import { fromUIMessages } from "@aixgo/agents";
 import { AixgoError, isAixgoError, type Principal, type Runtime } from "@aixgo/core";
 import type { Session, SessionManager } from "@aixgo/session";
 import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { answer } from "./answers.ts";
 import { answerId, chatMessages } from "./chat-messages.ts";
 import { regenerate } from "./regenerate.ts";
-import { sentIn } from "./sent.ts";
+import { chatId, sentIn } from "./sent.ts";
 
 export interface ChatOptions {
   readonly runtime: Runtime;
@@ -15,11 +16,15 @@ export interface ChatOptions {
   readonly user: (context: Context) => string | undefined | Promise<string | undefined>;
 }
 
+/** Nothing longer is read: one message, with the files in it. */
+const MAX_BODY_BYTES = 12 * 1024 * 1024;
+
 /** Four routes are a chat: its messages, an answer, the answer that is just being given, and a stop. */
 export function createChatRoutes({ runtime, sessions, agent, user }: ChatOptions): Hono {
-  const chatOf = async (context: Context, id: string): Promise<{ readonly session: Session; readonly principal: Principal }> => {
+  const chatOf = async (context: Context, given: string): Promise<{ readonly session: Session; readonly principal: Principal }> => {
     const name = await user(context);
     if (name === undefined) throw new AixgoError("UNAUTHENTICATED", "say who you are");
+    const id = chatId(given);
     return { session: await sessions.getOrCreate(agent, name, { key: `chat:${name}:${id}` }), principal: { id: name } };
   };
   const routes = new Hono();
@@ -30,7 +35,13 @@ export function createChatRoutes({ runtime, sessions, agent, user }: ChatOptions
     return context.json(chatMessages(await session.messages({ attachments: "inline" }), requests));
   });
 
-  routes.post("/chat", async (context) => {
+  const limit = bodyLimit({
+    maxSize: MAX_BODY_BYTES,
+    onError: () => {
+      throw new AixgoError("LIMIT_EXCEEDED", `a message may have ${MAX_BODY_BYTES} bytes, files included`);
+    },
+  });
+  routes.post("/chat", limit, async (context) => {
     const { id, message, again } = sentIn(await context.req.json().catch(() => undefined));
     const { session, principal } = await chatOf(context, id);
     if (message.role === "assistant" && !again) {
@@ -79,6 +90,11 @@ const STATUS: Readonly<Record<string, 400 | 401 | 404 | 409 | 413 | 503>> = {
   SESSION_DELETED: 404,
   SESSION_BUSY: 409,
   TURN_ENDED: 409,
+  VERSION_CONFLICT: 409,
+  INCARNATION_CHANGED: 409,
+  TURN_SUSPENDED: 409,
   LIMIT_EXCEEDED: 413,
+  OVERLOADED: 503,
+  STORE_BUSY: 503,
   BACKEND_UNAVAILABLE: 503,
 };

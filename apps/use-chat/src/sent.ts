@@ -10,15 +10,18 @@ export interface Sent {
   readonly again: boolean;
 }
 
-/** @throws AixgoError `INVALID_INPUT`, naming the member */
-export function sentIn(body: unknown): Sent {
-  const {
-    id,
-    message,
-    trigger = "submit-message",
-  } = (typeof body === "object" && body !== null ? body : {}) as { readonly [key: string]: unknown };
+/** The id of a chat. Without a colon: it is the last part of its session's key. */
+export function chatId(id: unknown): string {
   if (typeof id !== "string" || !/^[\w-]{1,64}$/.test(id))
     throw new AixgoError("INVALID_INPUT", "id must be the id of a chat: 1 to 64 letters, digits, _ and -");
+  return id;
+}
+
+/** @throws AixgoError `INVALID_INPUT`, naming the member */
+export function sentIn(body: unknown): Sent {
+  if (typeof body !== "object" || body === null) throw new AixgoError("INVALID_INPUT", "the body must be JSON: { id, message, trigger? }");
+  const { id: given, message, trigger = "submit-message" } = body as { readonly [key: string]: unknown };
+  const id = chatId(given);
   if (typeof message !== "object" || message === null)
     throw new AixgoError("INVALID_INPUT", "message must be the last message of the chat; see prepareSendMessagesRequest");
   if (trigger !== "submit-message" && trigger !== "regenerate-message")

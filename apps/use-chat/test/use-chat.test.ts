@@ -185,7 +185,7 @@ describe("useChat", () => {
   });
 
   it.each([
-    ["no JSON", "{", /id must be/],
+    ["no JSON", "{", /the body must be JSON/],
     ["no chat", JSON.stringify({ message: { role: "user", parts: [] } }), /id must be/],
     ["a hostile chat", JSON.stringify({ id: "../x", message: { role: "user", parts: [] } }), /id must be/],
     ["no message", JSON.stringify({ id: "c" }), /message must be/],
@@ -206,6 +206,49 @@ describe("useChat", () => {
     const response = await fetch(`${url}/chat`, { method: "POST", body, headers: { "x-user": "ada" } });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ code: "INVALID_INPUT", message: expect.stringMatching(message) as string });
+  });
+
+  it("the id of a chat is one in every route: no other user's key can be made of it", async () => {
+    const { url } = await start();
+    for (const id of ["b:c", "a%2fb", "%00", "x".repeat(65), "%F0%9F%98%80"])
+      for (const [method, path] of [
+        ["GET", `/chat/${id}`],
+        ["GET", `/chat/${id}/stream`],
+        ["DELETE", `/chat/${id}/stream`],
+      ] as const) {
+        const response = await fetch(url + path, { method, headers: { "x-user": "a" } });
+        expect([method, path, response.status, await response.json()]).toMatchObject([method, path, 400, { code: "INVALID_INPUT" }]);
+      }
+  });
+
+  it("a body that is too long is refused with 413, with and without its length, and the server goes on", async () => {
+    const server = await start();
+    const piece = new Uint8Array(1024 * 1024).fill(0x20);
+    let read = 0;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        read += 1;
+        if (read < 200) controller.enqueue(piece);
+        else controller.close();
+      },
+    });
+    const known = await fetch(`${server.url}/chat`, { method: "POST", body: "x".repeat(13 * 1024 * 1024), headers: { "x-user": "ada" } });
+    expect([known.status, await known.json()]).toMatchObject([413, { code: "LIMIT_EXCEEDED" }]);
+    // The client may see the answer, or only that nobody reads on.
+    const unknown = await fetch(`${server.url}/chat`, {
+      method: "POST",
+      body: endless,
+      headers: { "x-user": "ada" },
+      duplex: "half",
+    } as RequestInit).then(
+      ({ status }) => status,
+      () => 413,
+    );
+    expect(unknown).toBe(413);
+    expect(read).toBeLessThan(200);
+    const page = await open(server);
+    await page.chat.sendMessage({ text: "Still there?" });
+    await shows(page, "user: Still there?\nassistant: This is the first thing you say.");
   });
 
   it("another answer to a question that was never asked is refused", async () => {
