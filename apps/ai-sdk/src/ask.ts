@@ -52,7 +52,9 @@ export function ask(session: Session, question: string, { model, tools, onText, 
       for (const draft of last) await turn.append(draft);
       if (answer?.role === "assistant") return answer;
       if (answer !== undefined) await turn.append(answer);
-      throw new Error(`the model has no answer after ${MAX_STEPS} steps. Ask again with the same turn key to give it more`);
+      const steps = (await result.steps).length;
+      const why = steps < MAX_STEPS ? `it stopped with ${await result.finishReason}` : "that is all it is given";
+      throw new Error(`the model has no answer after ${steps} steps (${why}). Ask again with the same turn key to go on`);
     },
     options,
   );

@@ -176,6 +176,17 @@ describe("ask", () => {
     expect(await session.messages()).toHaveLength(1 + 8 * 2 + 1);
   });
 
+  it("an empty answer is told as what it is, stored as none, and asked again with the same key", async () => {
+    const session = await sessionOf("filtered");
+    const filtered = model([{ type: "finish", finishReason: { unified: "content-filter", raw: undefined }, usage }]);
+    await expect(ask(session, "Go", { ...quiet, model: filtered, tools: {}, turnKey: "k" })).rejects.toThrow(
+      /no answer after 1 steps \(it stopped with content-filter\)/,
+    );
+    expect((await session.messages()).map(({ role }) => role)).toEqual(["user"]);
+    await ask(session, "Go", { ...quiet, model: model(says("Now.")), tools: {}, turnKey: "k" });
+    expect((await session.messages()).map(({ role }) => role)).toEqual(["user", "assistant"]);
+  });
+
   it("two questions at once are answered one after the other", async () => {
     const session = await sessionOf("busy");
     const answers = await Promise.all(["one", "two"].map((text) => ask(session, text, { ...quiet, model: model(says(text)), tools: {} })));
