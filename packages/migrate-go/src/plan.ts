@@ -178,7 +178,11 @@ class Reading {
     switch (entry.type) {
       case "message":
         if (holdsMessage(data)) return this.#grow({ kind: "message", id, line, parent, timestamp });
-        this.#notes.add(`line ${number} holds no message (a nil message was appended): left out`);
+        this.#notes.add(
+          Object.keys(data).length === 0
+            ? `line ${number} holds no message (a nil message was appended): left out`
+            : `line ${number} is of type "message", but its data has no id, type or payload: left out`,
+        );
         return parent;
       case KEPT.message:
         return this.#grow({ kind: "message", id, line, parent, timestamp });

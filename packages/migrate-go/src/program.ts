@@ -7,6 +7,7 @@ import { createFileBackend } from "@aixgo/session-file";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { exportGoStore } from "./export-go-store.ts";
 import { importGoStore } from "./import-go-store.ts";
+import { shown } from "./notes.ts";
 import { exportText, importText, Progress, type Screen } from "./program-text.ts";
 
 /** Exit codes. */
@@ -90,8 +91,7 @@ export async function run(args: readonly string[], screen: Screen, signal: Abort
 async function runImport({ from, to, agent, rename, dryRun, json }: ImportFlags, screen: Screen, signal: AbortSignal): Promise<number> {
   const baseDir = expandHome(to);
   // A dry run leaves no empty store behind.
-  const isThere = lstatSync(join(baseDir, ".aixgo"), { throwIfNoEntry: false }) !== undefined;
-  const backend = dryRun && !isThere ? undefined : createFileBackend({ baseDir });
+  const backend = dryRun && !isStore(baseDir) ? undefined : createFileBackend({ baseDir });
   const progress = new Progress(screen);
   try {
     const report = await importGoStore({
@@ -114,11 +114,21 @@ async function runImport({ from, to, agent, rename, dryRun, json }: ImportFlags,
 
 async function runExport({ from, to, agent, tenant, onTooLong, json }: ExportFlags, screen: Screen, signal: AbortSignal): Promise<number> {
   const baseDir = expandHome(from);
-  if (lstatSync(baseDir, { throwIfNoEntry: false }) === undefined) {
-    screen.err(`aixgo-migrate-go: there is no folder ${JSON.stringify(from)}\n`);
+  // A backend would make a store of whatever folder there is.
+  if (!isStore(baseDir)) {
+    screen.err(`aixgo-migrate-go: there is no session store in ${JSON.stringify(from)}: give the folder that import was told as --to\n`);
     return FAILED;
   }
   await using sessions = createSessionManager({ backend: createFileBackend({ baseDir }) });
+  const wanted = {
+    ...(agent === undefined ? undefined : { agentName: agent }),
+    ...(tenant === undefined ? undefined : { tenantId: tenant }),
+  };
+  if (Object.keys(wanted).length > 0 && (await sessions.list({ ...wanted, limit: 1 })).items.length === 0) {
+    const whose = [agent === undefined ? [] : `agent ${shown(agent)}`, tenant === undefined ? [] : `tenant ${shown(tenant)}`].flat();
+    screen.err(`aixgo-migrate-go: the store has no sessions of ${whose.join(" and ")}: nothing was written\n`);
+    return FAILED;
+  }
   const progress = new Progress(screen);
   try {
     const report = await exportGoStore({
@@ -135,6 +145,15 @@ async function runExport({ from, to, agent, tenant, onTooLong, json }: ExportFla
     return report.skipped > 0 ? INCOMPLETE : DONE;
   } finally {
     progress.end();
+  }
+}
+
+/** Whether a store of ours lies here. What cannot be looked into is left to the backend, whose errors say why. */
+function isStore(baseDir: string): boolean {
+  try {
+    return lstatSync(join(baseDir, ".aixgo"), { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ENOTDIR";
   }
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createSessionManager } from "@aixgo/session";
@@ -95,12 +96,44 @@ describe("aixgo-migrate-go", () => {
     [["migrate"], 2, "unknown command"],
     [["export", "--from", "x", "--to", "y", "--on-too-long", "cut"], 2, "skip, shorten"],
     [["import", "--from", "/nowhere/at/all", "--to", "/tmp/aixgo-never-made"], 1, 'there is no folder "/nowhere/at/all"'],
-    [["export", "--from", "/nowhere/at/all", "--to", "/tmp/aixgo-never-made"], 1, 'there is no folder "/nowhere/at/all"'],
+    [["export", "--from", "/nowhere/at/all", "--to", "/tmp/aixgo-never-made"], 1, 'there is no session store in "/nowhere/at/all"'],
+    [["export", "--from", tmpdir(), "--to", "/tmp/aixgo-never-made"], 1, "there is no session store in"],
+    [["export", "--from", MAIN, "--to", "/tmp/aixgo-never-made"], 1, "there is no session store in"],
   ])("%j ends with %i and says why", async (args, code, said) => {
     const ended = await run(...args);
     expect({ code: ended.code, said: ended.err.includes(said) || ended.err }).toEqual({ code, said: true });
     expect(ended.out).toBe("");
     expect(existsSync("/tmp/aixgo-never-made")).toBe(false);
+  });
+
+  it.each(["", "sub"])("a target that is a file, or lies in one, is told without a trace of ours: /%s", async (sub) => {
+    const [from, file] = [fixtureCopy(), join(tempFolder(), "file")];
+    writeFileSync(file, "x");
+    for (const flags of [[], ["--dry-run"]]) {
+      const { code, err } = await run("import", "--from", from, "--to", join(file, sub), ...flags);
+      if (flags.length === 0) expect([code, err]).toEqual([1, expect.stringMatching(/^aixgo-migrate-go: .*folder.*\([A-Z_]+\)\n$/)]);
+      expect(err).not.toContain("lstat");
+    }
+  });
+
+  it("an export of an agent or a tenant without sessions is refused, and writes nothing", async () => {
+    const [store, to] = [join(tempFolder(), "store"), join(tempFolder(), "go")];
+    await run("import", "--from", fixtureCopy(), "--to", store);
+    for (const flags of [
+      ["--agent", "asistant"],
+      ["--tenant", "acme"],
+      ["--agent", "assistant", "--tenant", "acme"],
+    ]) {
+      const { code, err } = await run("export", "--from", store, "--to", to, ...flags);
+      expect([code, err]).toEqual([1, expect.stringContaining("the store has no sessions of")]);
+    }
+    expect(existsSync(to)).toBe(false);
+  });
+
+  it("a reader that has seen enough (head) is no failure", async () => {
+    const { child, ended } = start(["import", "--from", fixtureCopy(), "--to", join(tempFolder(), "new")]);
+    child.stdout?.destroy();
+    expect(await ended).toMatchObject({ code: 0, err: "" });
   });
 
   it("a person sees how far it is; a pipe does not", async () => {
