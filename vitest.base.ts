@@ -12,6 +12,8 @@ export const base: ViteUserConfig = {
     allowOnly: false,
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // A machine may stop for a while: what is polled for has as long as any other test.
+    expect: { poll: { timeout: 20_000 } },
     pool: "forks",
   },
 };

@@ -11,7 +11,7 @@ import {
 import { afterEach, describe, expect, it } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import type { Session, SessionManager } from "../src/index.ts";
-import { withoutRenewal } from "./turns.ts";
+import { mortal } from "./turns.ts";
 import { twoNodes } from "./two-nodes.ts";
 
 const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
@@ -239,7 +239,7 @@ describe("attach", () => {
 
   it("leaves the turn alone when its reader leaves; cancel stops it, from the other node too", async () => {
     const { agent, begun, gates } = stepwise(2);
-    const { here, there, id } = await nodes(agent, { leaseMs: 300 });
+    const { here, there, id } = await nodes(agent, { leaseMs: 4_000 });
     const dying = here.callWithSession("x", "go", id);
     dying.catch(() => undefined);
     await begun.passed;
@@ -303,7 +303,8 @@ describe("attach", () => {
   });
 
   it("ends when the process of the turn is gone", async () => {
-    const { a, there, id } = await nodes(() => "x", { leaseMs: 200 }, withoutRenewal);
+    const { wrap, expire } = mortal();
+    const { a, there, id } = await nodes(() => "x", {}, wrap);
     const dead = await a.openTurn(id, { agent: "x", input: "go", options: { turnKey: "k" } });
     await dead.append("half");
     const stream = await attached(there, id);
@@ -311,17 +312,20 @@ describe("attach", () => {
     const reading = (async () => {
       for await (const event of stream) seen.push(wordOf(event));
     })();
+    await expire();
     await expect(reading).rejects.toMatchObject({ code: "CANCELLED", message: expect.stringContaining("its process is gone") as string });
     await expect(stream.reply).rejects.toThrow(withCode("CANCELLED"));
     expect(seen).toEqual(["[half]"]);
   });
 
   it("goes on with the attempt that takes a dead one over, as with one turn", async () => {
-    const { a, b, there, id } = await nodes(() => "x", { leaseMs: 200 }, withoutRenewal);
+    const { wrap, expire } = mortal();
+    const { a, b, there, id } = await nodes(() => "x", {}, wrap);
     const dead = await a.openTurn(id, { agent: "x", input: "go", options: { turnKey: "k" } });
     await dead.append("half");
     const stream = await attached(there, id);
     const seen = words(stream);
+    await expire();
     const next = await b.openTurn(id, { agent: "x", input: "go", options: { turnKey: "k" } });
     expect(next.attempt).toBe(2);
     await next.append("whole");

@@ -4,6 +4,9 @@ import { currentSession } from "../src/index.ts";
 import { ask, die, start, texts, turnsOf, withCode, withoutRenewal } from "./turns.ts";
 import { twoNodes } from "./two-nodes.ts";
 
+/** Of a turn that lives: short, for it is renewed in a third of it, and longer than a busy machine stops. */
+const LIVES_MS = 4_000;
+
 describe("a dead process", () => {
   it("leaves an open turn; the next opener writes its end in its first batch and goes on", async () => {
     const { a, b, backend } = twoNodes({ leaseMs: 60 }, withoutRenewal);
@@ -157,7 +160,7 @@ describe("exclusive", () => {
 
 describe("cancel and interrupt", () => {
   it("reach a turn of this process at once, and of another at its next append or renewal", async () => {
-    const { a, b, id } = await start({ leaseMs: 150 });
+    const { a, b, id } = await start({ leaseMs: LIVES_MS });
     for (const [node, renewed] of [
       [a, false],
       [b, true],
@@ -195,7 +198,7 @@ describe("cancel and interrupt", () => {
   });
 
   it("a new message may interrupt the running turn, here or elsewhere", async () => {
-    const { a, s, t } = await start({ leaseMs: 150 });
+    const { a, s, t } = await start({ leaseMs: LIVES_MS });
     for (const [index, other] of [s, t].entries()) {
       const running = s.turn(
         `old ${index}`,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AixgoError, textOf } from "@aixgo/core";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { SessionBackend } from "../src/backend.ts";
 import {
   createMemoryBackend,
@@ -35,9 +35,9 @@ async function take(session: Session, count: number, options: EntriesOptions = {
 }
 
 /** What a loop that follows ends with. */
-async function endOf(session: Session, options: EntriesOptions): Promise<unknown> {
+async function endOf(session: Session, options: EntriesOptions, seen: Entry[] = []): Promise<unknown> {
   try {
-    for await (const _ of session.entries({ ...options, follow: true }));
+    for await (const entry of session.entries({ ...options, follow: true })) seen.push(entry);
     return "it ended quietly";
   } catch (error) {
     return error;
@@ -158,9 +158,10 @@ describe("entries", () => {
       read: (ref, range) => now.backend.read(ref, range),
     };
     const follower = await createSessionManager({ backend: without("watch")(flaky) }).get(s.id);
-    const ended = endOf(follower, {});
+    const seen: Entry[] = [];
+    const ended = endOf(follower, {}, seen);
     await s.append("b");
-    await sleep(100);
+    await vi.waitUntil(() => words(seen).includes("b"), { timeout: 20_000 });
     const copy = createMemoryBackend();
     const { info, incarnation } = await real.head(s.id);
     await copy.create({
@@ -203,8 +204,7 @@ describe("entries", () => {
     const lagging = s.entries({ follow: true })[Symbol.asyncIterator]();
     await lagging.next();
     const waiting = lagging.next();
-    await sleep(30);
-    expect(watching).toBe(1);
+    await vi.waitUntil(() => watching === 1, { timeout: 20_000 });
     await s.append("1");
     await waiting;
     const before = reads;
@@ -214,8 +214,7 @@ describe("entries", () => {
     for (let i = 2; i < 200; i += 1) entries.push((await lagging.next()).value as Entry);
     expect(words(entries)).toEqual(Array.from({ length: 198 }, (_, index) => `${index + 2}`));
     await lagging.return?.();
-    await sleep(20);
-    expect(watching).toBe(0);
+    await vi.waitUntil(() => watching === 0, { timeout: 20_000 });
     await sessions.close();
   });
 

@@ -142,7 +142,7 @@ describe("the end of a log", () => {
     const head = await log.refresh();
     await seqsOn(log, head, 299);
     const path = log.path(head);
-    await vi.waitFor(() => expect(reads.at(-1)?.[0]).toBe(0));
+    await vi.waitFor(() => expect(reads.at(-1)?.[0]).toBe(0), { timeout: 20_000 });
     expect(await seqsOn(log, head, 290)).toEqual(countdown(300, 290));
     answer();
     expect(await path).toHaveLength(300);

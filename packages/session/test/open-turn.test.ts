@@ -165,15 +165,14 @@ describe("a turn that runs elsewhere", () => {
 });
 
 describe("a turn that finds others' writes in its way", () => {
-  /** Others write before each of the first appends of this node, for two seconds at most; each takes its time. */
+  /** Others write before each of the first appends of this node; each takes its time. */
   async function outrun(times: number, rebaseMs: number, takesMs = 0): Promise<Place> {
     let left = times;
     const there: Session[] = [];
-    const began = performance.now();
     const opened = await place(
       (backend) => ({
         async append(...parameters) {
-          if ((left -= 1) >= 0 && performance.now() - began < 2000) {
+          if ((left -= 1) >= 0) {
             await there[0]?.append("theirs");
             await delay(takesMs);
           }
@@ -199,7 +198,7 @@ describe("a turn that finds others' writes in its way", () => {
   });
 
   it("gives up in the end, and leaves the session free", async () => {
-    const { s, t } = await outrun(Number.POSITIVE_INFINITY, 500);
+    const { s, t } = await outrun(100_000, 500);
     await expect(s.turn("q", async () => "never", { queueTimeoutMs: 50 })).rejects.toThrow(withCode("SESSION_BUSY"));
     expect(texts(await t.messages()).every((text) => text === "theirs")).toBe(true);
     expect((await t.turn("free", async () => "again")).text).toBe("again");

@@ -45,6 +45,25 @@ export const withoutRenewal = (backend: SessionBackend): SessionBackend =>
     },
   });
 
+/**
+ * Nodes whose leases are never prolonged, and live until `expire` is called: how long it takes to get there means nothing.
+ * What is looked for is the renewal of the last lease that was taken.
+ */
+export function mortal(): { wrap(backend: SessionBackend): SessionBackend; expire(): Promise<void> } {
+  let expire = (): Promise<unknown> => Promise.reject(new Error("no lease was taken"));
+  return {
+    wrap: (backend) => ({
+      ...withoutRenewal(backend),
+      append: (ref, request) => {
+        const { acquire } = request;
+        if (acquire !== undefined) expire = () => backend.renew(ref, acquire, 1);
+        return backend.append(ref, request);
+      },
+    }),
+    expire: async () => void (await expire()),
+  };
+}
+
 export async function start(
   options: Parameters<typeof twoNodes>[0] = {},
 ): Promise<{ a: SessionManager; b: SessionManager; backend: SessionBackend; s: Session; t: Session; id: string }> {
