@@ -40,9 +40,8 @@ await withLock(${JSON.stringify(lock)}, () => new Promise(() => { process.stdout
   try {
     await new Promise((resolve) => child.stdout.once("data", resolve));
     let waited = false;
-    const mine = withLock(lock, () => Promise.resolve("mine"), { onWait: () => (waited = true), staleMs: 3000 });
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(waited).toBe(true);
+    const mine = withLock(lock, () => Promise.resolve("mine"), { onWait: () => (waited = true), staleMs: 6000 });
+    await expect.poll(() => waited).toBe(true);
     child.kill("SIGKILL");
     await ended;
     expect(existsSync(lock)).toBe(true);

@@ -177,7 +177,7 @@ describe("piped in", () => {
 
 describe("cut off", () => {
   /** Slow enough to be hit in the middle of a sentence, whatever the machine. */
-  const SLOW = { AIXGO_OFFLINE_DELAY_MS: "200" };
+  const SLOW = { AIXGO_OFFLINE_DELAY_MS: "1000" };
 
   async function cutOff(signal: NodeJS.Signals): Promise<Awaited<ReturnType<Program["run"]>>> {
     const running = chat.start(["--user", "ada"], SLOW);

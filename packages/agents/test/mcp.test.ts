@@ -4,13 +4,12 @@ import { createServer as createHttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { createRuntime, type Json, type Part, type ToolOutput } from "@aixgo/core";
 import { InMemoryTransport } from "@modelcontextprotocol/sdk/inMemory.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { createReActAgent, mergeTools, type Tool, type ToolContext } from "../src/index.ts";
 import { createMcpTools, type McpTools, type McpToolsOptions } from "../src/mcp.ts";
 import { createScriptedModel } from "../src/testing.ts";
@@ -43,7 +42,7 @@ async function use(tools: Readonly<Record<string, Tool>>, toolName: string, inpu
   return (result as Part & { type: "tool-result" }).output;
 }
 async function until(done: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 2_000 && !done(); tries += 1) await delay(5);
+  await vi.waitUntil(done, { timeout: 20_000, interval: 5 });
   expect(done()).toBe(true);
 }
 
@@ -148,10 +147,10 @@ describe("a server in a process", () => {
     await until(() => readFileSync(log, "utf8") === "began\ncancelled\n");
     // The same server, with a deadline.
     writeFileSync(log, "");
-    const wait = { ...tools["wait"], timeoutMs: 200 } as Tool;
+    const wait = { ...tools["wait"], timeoutMs: 2_500 } as Tool;
     expect(await use({ wait }, "wait", { log })).toMatchObject({
       type: "error-text",
-      value: expect.stringContaining("took longer than 200 ms"),
+      value: expect.stringContaining("took longer than 2500 ms"),
     });
     await until(() => readFileSync(log, "utf8").endsWith("cancelled\n"));
     expect(await use(tools, "echo", { text: "alive" })).toEqual({ type: "text", value: "alive" });
@@ -285,8 +284,8 @@ describe("a server over streamable HTTP", () => {
   it("is told that a call is cancelled", async () => {
     const { tools } = await connect({ url: (await startHttp()).url });
     const log = join(folder, randomUUID());
-    const wait = { ...tools["wait"], timeoutMs: 200 } as Tool;
-    expect(await use({ wait }, "wait", { log })).toMatchObject({ value: expect.stringContaining("took longer than 200 ms") });
+    const wait = { ...tools["wait"], timeoutMs: 2_500 } as Tool;
+    expect(await use({ wait }, "wait", { log })).toMatchObject({ value: expect.stringContaining("took longer than 2500 ms") });
     await until(() => readFileSync(log, "utf8") === "began\ncancelled\n");
   });
 });

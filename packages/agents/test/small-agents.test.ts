@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createRuntime, type MessageInput, textOf, toMessage, withSessionManager } from "@aixgo/core";
 import { createMemoryBackend, createSessionManager } from "@aixgo/session";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createLoggerAgent, createProducerAgent, type ProducerOptions, type ProducerStatus, sequential } from "../src/index.ts";
 
 async function until(done: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 4_000 && !done(); tries += 1) await delay(2);
+  await vi.waitUntil(done, { timeout: 20_000, interval: 2 });
   expect(done()).toBe(true);
 }
 

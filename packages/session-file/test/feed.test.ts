@@ -4,7 +4,7 @@ import { appendFileSync, copyFileSync, renameSync, rmSync, truncateSync } from "
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSessionManager, type Entry, type Session } from "@aixgo/session";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createFileBackend } from "../src/index.ts";
 import { createWatchers } from "../src/watchers.ts";
 import { TYPESCRIPT } from "./support/fixtures.ts";
@@ -25,9 +25,9 @@ async function take(session: Session, count: number, after?: Parameters<Session[
   return entries;
 }
 
-async function endOf(session: Session): Promise<unknown> {
+async function endOf(session: Session, seen: Entry[]): Promise<unknown> {
   try {
-    for await (const _ of session.entries({ follow: true }));
+    for await (const entry of session.entries({ follow: true })) seen.push(entry);
     return "it ended quietly";
   } catch (error) {
     return error;
@@ -57,9 +57,10 @@ it("a log that lost its end, or was put back from a copy, ends the follower with
     const path = join(baseDir, "x", `${session.id}.jsonl`);
     await session.append("a");
     copyFileSync(path, `${path}.copy`);
-    const ended = endOf(session);
+    const seen: Entry[] = [];
+    const ended = endOf(session, seen);
     await session.append("b");
-    await sleep(100);
+    await vi.waitUntil(() => seen.length === 3, { timeout: 20_000 });
     if (way === "copy") renameSync(`${path}.copy`, path);
     else truncateSync(path, (await backend.head(session.id)).bytes - 40);
     expect(await ended).toMatchObject({ code: "LOG_DIVERGED" });

@@ -3,11 +3,11 @@ import { createFileBackend } from "../../src/index.ts";
 
 /**
  * Runs turns on one session beside other processes. Says a line for each answer that it was given. With `hang` it stays in the
- * middle of its first turn until it is killed; with `write` it goes on storing steps there, with a lease of half a second, and
+ * middle of its first turn until it is killed; with `write` it goes on storing steps there, with a lease of five seconds, and
  * says the code of the error that ends the turn.
  */
 const [baseDir, sessionId, name, turns, mode] = process.argv.slice(2) as [string, string, string, string, string | undefined];
-const sessions = createSessionManager({ backend: createFileBackend({ baseDir }), ...(mode === "write" ? { leaseMs: 500 } : {}) });
+const sessions = createSessionManager({ backend: createFileBackend({ baseDir }), ...(mode === "write" ? { leaseMs: 5_000 } : {}) });
 const session = await sessions.get(sessionId);
 
 for (let turn = 0; turn < Number(turns); turn += 1) {

@@ -13,6 +13,7 @@ const needs = needsMember("openExpiring");
 const SHORT_MS = 1_500;
 const GONE = ["SESSION_NOT_FOUND", "SESSION_DELETED"];
 const PATIENCE_MS = 30_000;
+const ROUNDS = 5;
 const blob = blobOf("kept no longer than its session");
 
 function opening({ fixture, open }: CaseContext, ttlMs: number): Promise<SessionBackend> {
@@ -45,6 +46,58 @@ async function isGone(node: SessionBackend, log: LogBuilder): Promise<void> {
   }
 }
 
+/** How closely a session was looked at while it lived and went. */
+async function expiresWhole(node: SessionBackend, other: SessionBackend, key: string): Promise<"unseen" | "seen" | "closely"> {
+  const place = { agentName: "helper", tenantId: "acme", userId: "ada", key };
+  const began = performance.now();
+  const log = await startSession(node, { ...place, history: [message("one", { op: "u:1" })] });
+  const { ref } = log;
+  const expect = log.position;
+  const lines = log.add(message("two"), message("three"));
+  try {
+    await node.blobs?.put(ref, blob.digest, linesFrom([blob.bytes]));
+    written(await node.append(ref, { expect, lines, keys: Buffer.from("wrapped") }));
+  } catch (error) {
+    if (!isAixgoError(error) || performance.now() - began < SHORT_MS) throw error;
+    return "unseen";
+  }
+  let last = performance.now();
+  let longest = 0;
+  let reads = 0;
+  await until(
+    "the session expires",
+    async () => {
+      try {
+        const there = await readLines(other, ref);
+        reads += 1;
+        assert.equal(verifyLines(ref, there).seq, log.position.seq, "a part of the log has expired");
+        return false;
+      } catch (error) {
+        if (!isAixgoError(error)) throw error;
+        assert.ok(GONE.includes(error.code), `an expired session is answered with ${String(error)}`);
+        return true;
+      } finally {
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }
+    },
+    PATIENCE_MS,
+  );
+  for (const one of [node, other]) await isGone(one, log);
+  // Its key is free, and what comes next begins anew.
+  const next = await other.create(creatingAs(place, "get"));
+  assert.equal(next.created, true, "the key of an expired session is not free");
+  assert.equal(next.head.keys, undefined, "the wrapped keys of an expired session are those of the next one");
+  const made = performance.now();
+  try {
+    assert.equal((await verifyLog(node, next.head)).lines.length, 1);
+  } catch (error) {
+    if (!isAixgoError(error) || performance.now() - made < SHORT_MS / 2) throw error;
+  }
+  if (next.head.id !== ref.id) await refused(GONE, () => node.append(ref, { expect, lines }));
+  return reads === 0 ? "unseen" : longest < SHORT_MS / 4 ? "closely" : "seen";
+}
+
 export const ttlCases: readonly Case[] = [
   {
     id: "ttl/declared",
@@ -67,38 +120,14 @@ export const ttlCases: readonly Case[] = [
     async run(context) {
       const [node, other] = [await opening(context, SHORT_MS), await opening(context, SHORT_MS)];
       assert.equal(node.capabilities.ttl, true);
-      const place = { agentName: "helper", tenantId: "acme", userId: "ada", key: "k" };
-      const log = await startSession(node, { ...place, history: [message("one", { op: "u:1" })] });
-      const { ref } = log;
-      await node.blobs?.put(ref, blob.digest, linesFrom([blob.bytes]));
-      const expect = log.position;
-      const lines = log.add(message("two"), message("three"));
-      written(await node.append(ref, { expect, lines, keys: Buffer.from("wrapped") }));
-      let reads = 0;
-      await until(
-        "the session expires",
-        async () => {
-          try {
-            const there = await readLines(other, ref);
-            reads += 1;
-            assert.equal(verifyLines(ref, there).seq, log.position.seq, "a part of the log has expired");
-            return false;
-          } catch (error) {
-            if (!isAixgoError(error)) throw error;
-            assert.ok(GONE.includes(error.code), `an expired session is answered with ${String(error)}`);
-            return true;
-          }
-        },
-        PATIENCE_MS,
-      );
-      assert.ok(reads > 0, "the session was gone before it could be read");
-      for (const one of [node, other]) await isGone(one, log);
-      // Its key is free, and what comes next begins anew.
-      const next = await other.create(creatingAs(place, "get"));
-      assert.equal(next.created, true, "the key of an expired session is not free");
-      assert.equal((await verifyLog(node, next.head)).lines.length, 1);
-      assert.equal(next.head.keys, undefined, "the wrapped keys of an expired session are those of the next one");
-      if (next.head.id !== ref.id) await refused(GONE, () => node.append(ref, { expect, lines }));
+      // On a machine that stands still for so long, too little is seen of how a session goes: another one then.
+      let isSeen = false;
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const how = await expiresWhole(node, other, `k${round}`);
+        if (how === "closely") return;
+        isSeen ||= how === "seen";
+      }
+      assert.ok(isSeen, "the sessions were gone before they could be read");
     },
   },
   {
