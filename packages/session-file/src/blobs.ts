@@ -23,6 +23,8 @@ const DIGEST = /^sha256-[0-9a-f]{64}$/;
 export interface Blobs extends BlobStore {
   /** Under the session's lock: removes what is not in `keep`. */
   keepOnly(folder: string, id: string, keep: ReadonlySet<string>): void;
+  /** Makes durable what `keepOnly` has done. */
+  settleRemoval(folder: string, id: string): Promise<void>;
   /** Takes the blobs of a session away at once; `remains` is to be removed afterwards. */
   detach(folder: string, id: string): string | undefined;
 }
@@ -131,6 +133,10 @@ export function createBlobs(store: { readonly layout: Layout; readonly journal: 
     },
     keepOnly(folder, id, keep) {
       for (const name of names(folder, id)) if (!keep.has(name)) removeFile(layout.blob(folder, id, name));
+    },
+    async settleRemoval(folder, id) {
+      const path = layout.blobs(folder, id);
+      if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) await syncFolder(path);
     },
     detach(folder, id) {
       const path = layout.blobs(folder, id);

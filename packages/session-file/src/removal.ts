@@ -73,6 +73,8 @@ export async function remove(store: Store, ref: Ref, erase: boolean): Promise<vo
 async function finish(store: Store, tombstone: Tombstone, log: { folder: string; head: Head } | undefined, erase: boolean): Promise<void> {
   const { layout, keys, durable, index } = store;
   const { id, keyFile } = tombstone;
+  // Whoever began may have been killed before it was durable: then the log must not go first.
+  if (log === undefined && durable) await syncFolder(layout.part("tombstones"));
   if (keyFile !== undefined) await keys.remove(keyFile, id);
   const folder = log?.folder ?? index.find(id)?.folder;
   // Interrupted before the log lost its name.
@@ -80,9 +82,11 @@ async function finish(store: Store, tombstone: Tombstone, log: { folder: string;
   if (log === undefined) store.catalog.remove(tombstone);
   if (log === undefined) await removeRemains(store.folders().map((each) => store.blobs.detach(each, id)));
   if (erase) {
-    removeWrapped(layout, id, durable);
+    removeWrapped(layout, id, false);
     for (const each of store.folders())
       if (removeFile(layout.damaged(each, id)) && durable && each !== folder) await syncFolder(layout.agentFolder(each));
+    // Also what another removed who was killed before it was durable: keys that come back can be used.
+    if (durable) await syncFolder(layout.part("wrapped"));
   }
   if (durable && folder !== undefined) await syncFolder(layout.agentFolder(folder));
 }

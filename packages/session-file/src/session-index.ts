@@ -36,6 +36,8 @@ export interface SessionIndex {
   note(id: string, folder: string, settled: boolean): void;
   /** Notes a place that is not settled, with the file kept open so that the second line costs little. Must be ended. */
   begin(id: string, folder: string): BegunNote;
+  /** Its name is about to stand for another file: not settled any more. Under the session's lock. */
+  doubt(id: string, folder: string): void;
   /** Under the session's lock. */
   forget(id: string): void;
   /** Adds what the folders hold and the index does not, once a boot. */
@@ -90,11 +92,22 @@ export function createSessionIndex(layout: Layout, stripes: Stripes): SessionInd
     return undefined;
   }
 
+  /** Puts something else in the place of all lines of a session. */
+  function replace(id: string, own: readonly string[]): void {
+    const path = pathOf(id);
+    const name = `${encodeSegment(id)} `;
+    const others = (readSmallFile(path)?.toString("latin1") ?? "").split("\n").filter((one) => one !== "" && !one.startsWith(name));
+    const text = [...others.map((one) => `${one}\n`), ...own].join("");
+    replaceNow(layout.part("drafts"), path, Buffer.from(text, "latin1"));
+  }
+
   return {
     find,
     listed,
     noted,
     note: (id, folder, settled) => write(pathOf(id), [line(encodeSegment(id), folder, settled)]),
+    doubt: (id, folder) => replace(id, [line(encodeSegment(id), folder, false)]),
+    forget: (id) => replace(id, []),
     begin(id, folder) {
       const name = encodeSegment(id);
       let fd: number | undefined = openForAppend(pathOf(id));
@@ -114,12 +127,6 @@ export function createSessionIndex(layout: Layout, stripes: Stripes): SessionInd
         },
         end,
       };
-    },
-    forget(id) {
-      const path = pathOf(id);
-      const name = `${encodeSegment(id)} `;
-      const lines = (readSmallFile(path)?.toString("latin1") ?? "").split("\n").filter((one) => one !== "" && !one.startsWith(name));
-      replaceNow(layout.part("drafts"), path, Buffer.from(lines.map((one) => `${one}\n`).join(""), "latin1"));
     },
     async complete() {
       const { boot } = ownIdentity();
