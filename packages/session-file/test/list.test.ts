@@ -261,6 +261,29 @@ describe("the catalog", () => {
     });
   });
 
+  it("takes what is told late of a life that has ended for nothing of the next one", async () => {
+    const writer = await createWith(backend, 3);
+    const next = new LineWriter({ id: writer.ref.id });
+    await backend.list({});
+    await backend.rewrite(writer.ref, {
+      expect: writer.position,
+      next: next.ref,
+      lines: (async function* () {
+        yield next.header();
+      })(),
+    });
+    const layout = createLayout(store, store);
+    const stripes = createStripes(layout.part("locks"), { lockTimeoutMs: 5_000, singleProcess: true, maxOpen: 8 });
+    const late = new TouchJournal(layout, stripes);
+    late.restart();
+    late.append(`${JSON.stringify(["t", writer.ref.incarnation, writer.ref.id, 4, 4, minute(1)])}\n`);
+    const other = open(store);
+    for (const at of [other, backend]) expect(await pages(at, {})).toMatchObject([{ id: writer.ref.id, version: 0, messageCount: 0 }]);
+    await other.close();
+    late.close();
+    stripes.close();
+  });
+
   it("keeps no more than so many lines for a reader that does not come", async () => {
     await backend.list({});
     const layout = createLayout(store, store);

@@ -1,7 +1,30 @@
 import { textOf } from "@aixgo/core";
 import { describe, expect, it } from "vitest";
-import type { Entry } from "../src/index.ts";
+import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
+import { createSessionManager, type Entry, type Session, type SessionManager } from "../src/index.ts";
 import { asks, entriesOf, never, start, turnsOf, wellFormed, withCode } from "./suspends.ts";
+
+/** `hooked` opens the session in a node of its own: right before it first appends, the rival does its work. */
+async function withRival(): Promise<{ s: Session; t: Session; hooked(rival: () => Promise<unknown>): Session }> {
+  const store = createMemoryStore();
+  const node = (): SessionManager => createSessionManager({ backend: createMemoryBackend({ store }) });
+  let work: (() => Promise<unknown>) | undefined;
+  const backend = createMemoryBackend({ store });
+  const late = createSessionManager({
+    backend: {
+      ...backend,
+      async append(...given) {
+        const mine = work;
+        work = undefined;
+        await mine?.();
+        return backend.append(...given);
+      },
+    },
+  });
+  const s = await node().create("x", { userId: "ada" });
+  const slow = await late.get(s.id);
+  return { s, t: await node().get(s.id), hooked: (rival) => ((work = rival), slow) };
+}
 
 describe("a session whose turn waits", () => {
   it("rejects new messages and appends, naming what is asked; writes nothing", async () => {
@@ -124,6 +147,36 @@ describe("a session whose turn waits", () => {
     await t.restore(asked.id);
     await s.append("here");
     expect((await t.messages()).map(textOf).at(-1)).toBe("here");
+    await wellFormed(s);
+  });
+
+  it("does not wait where it was restored to the question while another node answered it", async () => {
+    const { s, t, hooked } = await withRival();
+    await s.turn("q", asks("r1"));
+    const asked = (await entriesOf(s)).at(-1) as Entry;
+    await t.restore((await entriesOf(s))[0]?.id as string);
+    await t.restore(asked.id);
+    const restored = hooked(() => s.resume("r1", true, asks("r1")));
+    await restored.restore(asked.id);
+    await restored.append("here");
+    expect((await t.messages()).map(textOf).at(-1)).toBe("here");
+    await wellFormed(s);
+  });
+
+  it("is answered by two nodes at once: neither answer is forgotten", async () => {
+    const { s, t, hooked } = await withRival();
+    await s.turn("q", asks("r1", "r2"));
+    const slow = hooked(() => t.resume("r2", "second", asks("r1", "r2")));
+    const reply = await slow.resume("r1", "first", asks("r1", "r2"));
+    expect(reply).toMatchObject({ text: 'done: ["first","second"]', turn: { status: "completed" } });
+    expect(await turnsOf(s)).toEqual([
+      "start 1",
+      "suspend 1 waits for r1+r2",
+      "decide 1 r2 waits for r1",
+      "decide 1 r1",
+      "start 2",
+      "end 2 completed",
+    ]);
     await wellFormed(s);
   });
 

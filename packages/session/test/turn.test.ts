@@ -113,6 +113,17 @@ describe("a turn", () => {
   });
 });
 
+describe("an answer under the id of another message of its turn", () => {
+  it.each(["tool", "user"] as const)("is stored, where that is a %s's", async (role) => {
+    const { a, s, id } = await start();
+    const turn = await a.openTurn(id, ask("q"));
+    await turn.append({ id: "m", role, parts: [{ type: "text", text: "not the answer" }] });
+    const reply = await turn.complete({ id: "m", role: "assistant", parts: [{ type: "text", text: "the answer" }] });
+    expect(reply).toMatchObject({ text: "the answer", message: { role: "assistant" } });
+    expect((await s.messages()).at(-1)).toMatchObject({ role: "assistant", parts: [{ text: "the answer" }] });
+  });
+});
+
 describe("checked first", () => {
   it("an unknown or foreign session, another agent or a bad input write nothing", async () => {
     const { a, s, id } = await start();

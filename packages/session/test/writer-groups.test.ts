@@ -233,6 +233,35 @@ describe("a batch that has landed", () => {
     expect([asked, log.tree.isEmpty]).toEqual([[], true]);
   });
 
+  it("is told from the others of its group that have not, whose places others have taken since", async () => {
+    let losesRest = true;
+    const { writer, log } = await place((store) => ({
+      async append(ref, request) {
+        if (!losesRest) return store.append(ref, request);
+        losesRest = false;
+        await store.append(ref, { ...request, lines: request.lines.slice(0, 1) });
+        await (await createSessionManager({ backend: store }).get(ref.id)).append(["another's", "another's"]);
+        throw new AixgoError("OUTCOME_UNKNOWN", "the machine stopped");
+      },
+    }));
+    expect(await outcomes([1, 1, 1].map((count) => writer.submit({ drafts: drafts(count) })))).toEqual(["1", "4", "5"]);
+    expect(await log.path(await log.refresh())).toHaveLength(5);
+  });
+
+  it("is looked for in the log where a conflict does not bring what was written since", async () => {
+    let isLate = true;
+    const { writer, log } = await place((store) => ({
+      async append(ref, request) {
+        if (isLate) await (await createSessionManager({ backend: store }).get(ref.id)).append(["another's", "another's"]);
+        isLate = false;
+        const answer = await store.append(ref, request);
+        return "conflict" in answer ? { conflict: answer.conflict } : answer;
+      },
+    }));
+    expect(await outcomes([1, 1].map((count) => writer.submit({ drafts: drafts(count) })))).toEqual(["3", "4"]);
+    expect(await log.path(await log.refresh())).toHaveLength(4);
+  });
+
   it("leaves the store's knowledge of its lines behind", async () => {
     const { writer, requests } = await place();
     await writer.submit({ drafts: drafts(2) });
