@@ -31,7 +31,7 @@ async function run(program: string, ...flags: string[]): Promise<{ code: number 
   const file = join(folder, `program-${Math.random().toString(36).slice(2)}.mjs`);
   await writeFile(file, `import { createRuntime } from ${JSON.stringify(pathToFileURL(join(folder, "index.js")).href)};\n${program}`);
   const child = spawn(process.execPath, [...flags, file], { stdio: ["ignore", "pipe", "pipe"] });
-  const limit = setTimeout(() => child.kill("SIGKILL"), 110_000);
+  const limit = setTimeout(() => child.kill("SIGKILL"), 280_000);
   let out = "";
   let err = "";
   child.stdout.on("data", (chunk) => (out += String(chunk)));
@@ -41,7 +41,7 @@ async function run(program: string, ...flags: string[]): Promise<{ code: number 
   return { code, out, err };
 }
 
-describe("the process", { timeout: 120_000 }, () => {
+describe("the process", { timeout: 300_000 }, () => {
   it("lesson: survives agents that throw in every way, and ends by itself", async () => {
     const { code, out, err } = await run(`
       const tick = () => new Promise((resolve) => setImmediate(resolve));

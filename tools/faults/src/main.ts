@@ -28,7 +28,13 @@ interface Results {
 const values = options();
 
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
-const args = [vitest, "run", "--root", HERE, ...(values.row === undefined ? [] : ["--testNamePattern", values.row])];
+const args = [
+  vitest,
+  "run",
+  "--root",
+  HERE,
+  ...(values.row === undefined ? [] : ["--testNamePattern", values.row.replaceAll(/[$()*+.?[\\\]^{|}]/g, "\\$&")]),
+];
 const child = spawn(process.execPath, args, {
   stdio: "inherit",
   env: {
@@ -42,8 +48,14 @@ process.on("SIGTERM", () => child.kill("SIGTERM"));
 const [code] = (await once(child, "exit")) as [number | null];
 const rows = keptRows();
 process.stdout.write(`\n${shownTable(rows)}\n`);
-if (values["no-record"] !== true) record(rows);
+if (rows.length > 0 && values["no-record"] !== true) record(rows);
 process.exitCode = code ?? 1;
+if (rows.length === 0 && code === 0) {
+  const which =
+    values.row === undefined ? "" : `: the names of rows that can run here hold no ${JSON.stringify(values.row)}, such as R1 or R12`;
+  process.stderr.write(`aixgo: no row was run${which}\n`);
+  process.exitCode = 2;
+}
 
 function options(): { readonly long?: boolean; readonly seed?: string; readonly row?: string; readonly "no-record"?: boolean } {
   try {
