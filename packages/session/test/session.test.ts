@@ -315,6 +315,23 @@ describe("fork", () => {
     expect((await f.verify()).problems).toEqual([]);
     expect(await texts(await s.fork())).toEqual(["one", "two", "three"]);
   });
+
+  it("takes the path over and nothing of other branches, and the state that counts there", async () => {
+    const s = await session();
+    const { messages } = await s.append(["one", "left behind"]);
+    await s.turn("also", async (turn) => {
+      await turn.setState("left behind");
+      return "left behind";
+    });
+    await s.restore(messages[0]?.id as string);
+    await s.append("two");
+    const fork = await s.fork();
+    expect(await texts(fork)).toEqual(["one", "two"]);
+    expect(await fork.info()).toMatchObject({ version: 2, messageCount: 2 });
+    await fork.turn("q", async (turn) => ((await turn.getState()) === undefined ? "no state" : "another branch's"));
+    expect((await texts(fork)).at(-1)).toBe("no state");
+    expect((await fork.verify()).problems).toEqual([]);
+  });
 });
 
 describe("metadata", () => {

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { createMemoryBackend, createMemoryStore } from "../src/memory-backend.ts";
 import { createSessionManager, type Entry, type Session, type SessionManager } from "../src/index.ts";
 import { asks, entriesOf, never, start, turnsOf, wellFormed, withCode } from "./suspends.ts";
+import { beforeAppend } from "./turns.ts";
+import { twoNodes } from "./two-nodes.ts";
 
 /** `hooked` opens the session in a node of its own: right before it first appends, the rival does its work. */
 async function withRival(): Promise<{ s: Session; t: Session; hooked(rival: () => Promise<unknown>): Session }> {
@@ -25,6 +27,25 @@ async function withRival(): Promise<{ s: Session; t: Session; hooked(rival: () =
   const slow = await late.get(s.id);
   return { s, t: await node().get(s.id), hooked: (rival) => ((work = rival), slow) };
 }
+
+describe("a restore to where a turn waits", () => {
+  it("looks again if that turn has gone on meanwhile: then nobody waits there any more", async () => {
+    const between = beforeAppend();
+    const { a, b } = twoNodes({}, between.wrap);
+    const s = await a.create("x");
+    await s.turn("q", asks("r"), { turnKey: "k" });
+    const waiting = await s.checkpoint();
+    const t = await b.get(s.id);
+    await t.requests();
+    between.next = () => s.resume("r", true, asks("r"));
+    await t.restore(waiting.id);
+    for (const handle of [t, s]) {
+      expect(await handle.requests()).toEqual([]);
+      await handle.append("goes on");
+    }
+    await wellFormed(s);
+  });
+});
 
 describe("a session whose turn waits", () => {
   it("rejects new messages and appends, naming what is asked; writes nothing", async () => {

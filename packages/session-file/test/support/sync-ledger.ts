@@ -114,7 +114,7 @@ export function watchSyncs(store: string): SyncLedger {
       named(from);
       named(to);
       // What was not durable of a folder goes with it.
-      for (const [folder, own] of [...names]) {
+      for (const [folder, own] of Array.from(names)) {
         if (folder !== from && !folder.startsWith(`${from}/`)) continue;
         names.set(join(to, relative(from, folder)), own);
         names.delete(folder);
