@@ -118,7 +118,7 @@ export interface AgentContext {
    * Once something was asked, the attempt ends as suspended however the agent ends, unless it was cancelled or ran out of time: an
    * answer that it returns all the same is dropped. What was emitted before is stored. Throws `INVALID_OPTION` in a call without
    * a session (sub-calls too), `LIMIT_EXCEEDED` above 256 requests or the session's `maxMessageBytes`. An id that was answered in
-   * another turn of the session fails the call with `INVALID_INPUT`.
+   * another turn of the session, or declined or cancelled with it, fails the call with `INVALID_INPUT`.
    */
   suspend(request: SuspendRequest): Promise<Json>;
 }

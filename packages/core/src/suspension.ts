@@ -6,7 +6,7 @@ export interface SuspendRequest {
   /**
    * Names the question when it is answered, and when the agent runs again: the same work must ask under the same id. Unique in the
    * session, with the turn's id in it for example, so that an answer that arrives late cannot meet another question: an id that was
-   * answered in another turn is refused. 1 to 512 characters.
+   * answered or withdrawn in another turn is refused. 1 to 512 characters.
    */
   readonly requestId: string;
   /** For the person who is asked. 1 to 4096 characters. */

@@ -35,8 +35,9 @@ export function resumedTurn(
   /** The last that the log says of the turn whose request was answered before. Throws `ENTRY_NOT_FOUND` if it was not. */
   const answered = async (suspension: Suspension | undefined): Promise<TurnMark> => {
     const seq = await log.backend.find(log.ref, { op });
-    if (seq === undefined) throw unknown(ref.id, requestId, suspension);
-    const { turnSeq, data } = markOf(await log.one(seq));
+    const mark = seq === undefined ? undefined : markOf(await log.one(seq));
+    if (mark === undefined || mark.data.phase === "withdraw") throw unknown(ref.id, requestId, suspension);
+    const { turnSeq, data } = mark;
     return (await turnWithOp(log, opOf(data.key, (await log.one(turnSeq)).id))) as TurnMark;
   };
 

@@ -15,7 +15,7 @@ import type { Draft } from "./line.ts";
 import type { SessionLog } from "./log.ts";
 import { readSteps, readStored } from "./messages.ts";
 import { keyOf, type TurnData } from "./turn-data.ts";
-import { markOf, turnIdOp, type TurnMark, turnOp } from "./turn-log.ts";
+import { markOf, requestOp, turnIdOp, type TurnMark, turnOp } from "./turn-log.ts";
 
 /** A turn that waits at the head of its session. */
 export interface Suspension extends TurnMark {
@@ -104,7 +104,10 @@ export function lastWords(steps: readonly Message[], turnId: string, timestamp: 
   return { message, text: textOf(message) };
 }
 
-/** Ends a suspended turn without an answer: a result `execution-denied` for each of its open calls, and its end. */
+/**
+ * Ends a suspended turn without an answer: a result `execution-denied` for each of its open calls, a mark for each of its requests
+ * (an answer that comes late must not meet another question under the same id), and its end.
+ */
 export async function closeSuspended(
   log: SessionLog,
   head: Head,
@@ -126,6 +129,10 @@ export async function closeSuspended(
   };
   const drafts: Draft[] = [];
   if (parts.length > 0) drafts.push({ id: newEntryId(), type: "message", data: JSON.stringify({ role: "tool", parts }), ...mark });
+  for (const { requestId } of suspension.requests) {
+    const withdrawn: TurnData = { phase: "withdraw", ...keyOf(data), attempt: data.attempt, requestId };
+    drafts.push({ id: newEntryId(), type: "turn", data: JSON.stringify(withdrawn), op: requestOp(requestId), ...mark });
+  }
   drafts.push({ id: newEntryId(), type: "turn", data: JSON.stringify(end), op: opOf(data.key, turnId), ...mark });
   return drafts;
 }

@@ -9,8 +9,8 @@ export interface TurnKey {
 
 /** Data of a `turn` entry. */
 export interface TurnData extends Partial<TurnKey> {
-  /** `decide`: somebody answered a request of a suspended turn. */
-  readonly phase: "start" | "end" | "suspend" | "decide";
+  /** `decide`: somebody answered a request of a suspended turn. `withdraw`: the turn ended before anybody did. */
+  readonly phase: "start" | "end" | "suspend" | "decide" | "withdraw";
   readonly attempt: number;
   /** Of an end. */
   readonly status?: TurnStatus;
@@ -21,7 +21,7 @@ export interface TurnData extends Partial<TurnKey> {
   readonly error?: { readonly name: string; readonly code?: string; readonly message: string };
   /** Of a suspend and a decide: what the turn waits for from there on. */
   readonly requests?: readonly SuspendRequest[];
-  /** Of a decide: the request that was answered, and how. */
+  /** Of a decide: the request that was answered, and how. Of a withdraw: the one that nobody is to answer any more. */
   readonly requestId?: string;
   readonly decision?: Json;
 }

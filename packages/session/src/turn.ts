@@ -215,19 +215,20 @@ export class Turn implements OpenTurn {
   }
 
   /**
-   * A request id is one question for ever: an answer to an earlier one that arrives again must not answer this one. The turn itself
-   * may ask anew, where a restore left it behind.
+   * A request id is one question for ever: an answer to an earlier one that arrives again, or only now, must not answer this one. The
+   * turn itself may ask anew, where a restore left it behind or it was cancelled.
    */
   async #assertNewQuestions(requests: readonly SuspendRequest[]): Promise<void> {
     const { open, key, turnSeq } = this.#start;
     const { log } = open;
     await Promise.all(
       requests.map(async ({ requestId }) => {
-        const answered = await turnWithOp(log, requestOp(requestId));
-        if (answered === undefined || answered.turnSeq === turnSeq || (key !== undefined && answered.data.key === key.key)) return;
+        const earlier = await turnWithOp(log, requestOp(requestId));
+        if (earlier === undefined || earlier.turnSeq === turnSeq || (key !== undefined && earlier.data.key === key.key)) return;
+        const fate = earlier.data.phase === "withdraw" ? "was withdrawn with another turn" : "was answered in another turn";
         throw new AixgoError(
           "INVALID_INPUT",
-          `turn ${this.id} of session ${log.ref.id} asks under the request id ${JSON.stringify(requestId)}, which was answered in another turn. Make the id of the turn's own, such as context.session.turnId and a name`,
+          `turn ${this.id} of session ${log.ref.id} asks under the request id ${JSON.stringify(requestId)}, which ${fate}. Make the id of the turn's own, such as context.session.turnId and a name`,
         );
       }),
     );

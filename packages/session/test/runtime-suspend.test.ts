@@ -1,4 +1,4 @@
-import { type AgentContext, createRuntime, type Execute, type Json, METRIC, type Runtime, textOf, withSessionManager } from "@aixgo/core";
+import { type AgentContext, createRuntime, type Execute, type Json, METRIC, type Reply, type Runtime, textOf, withSessionManager } from "@aixgo/core";
 import { afterEach, describe, expect, it } from "vitest";
 import { createMemoryBackend, createSessionManager, type Session, type SessionManager } from "../src/index.ts";
 
@@ -246,6 +246,28 @@ describe("resume", () => {
     const asked = careful.turn?.status === "suspended" ? (careful.turn.requests ?? []).map(({ requestId }) => requestId) : [];
     expect(asked).toEqual([`${careful.turn?.id}/pay`]);
     expect((await runtime.resume(session.id, asked[0] as string, "no")).text).toBe('careful: "no"');
+  });
+
+  it("never takes an answer that comes late, to a question that was declined or cancelled, for another turn's", async () => {
+    const { runtime, session } = await place({
+      a: async (input, context) => {
+        if (textOf(input) === "small talk") return "yes, a nice day";
+        return `${textOf(input)}: ${JSON.stringify(await context.suspend({ requestId: "pay", reason: `${textOf(input)}?` }))}`;
+      },
+    });
+    await runtime.callWithSession("a", "pay 1", session.id, { turnKey: "small" });
+    await runtime.callWithSession("a", "small talk", session.id, { ifSuspended: "decline" });
+    const large = (): Promise<Reply> => runtime.callWithSession("a", "pay 1000", session.id);
+    await expect(large()).rejects.toThrow(/"pay", which was withdrawn with another turn. Make the id of the turn's own/);
+    await expect(runtime.resume(session.id, "pay", true)).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
+
+    // The turn that asked may go on: it is the same question.
+    expect((await runtime.callWithSession("a", "pay 1", session.id, { turnKey: "small" })).turn?.status).toBe("suspended");
+    expect(await runtime.cancelTurn(session.id)).toBe(true);
+    await expect(large()).rejects.toThrow(withCode("INVALID_INPUT"));
+    expect((await runtime.callWithSession("a", "pay 1", session.id, { turnKey: "small" })).turn?.status).toBe("suspended");
+    expect((await runtime.resume(session.id, "pay", true)).text).toBe("pay 1: true");
+    expect((await session.verify()).problems).toEqual([]);
   });
 
   it("asks again under the same id in a turn that a restore left behind and its key begins anew", async () => {

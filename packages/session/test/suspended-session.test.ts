@@ -77,14 +77,15 @@ describe("a session whose turn waits", () => {
       "start 1",
       "suspend 1 waits for r1+r2",
       "decide 1 r1 waits for r2",
+      "withdraw 1 r2",
       "end 1 cancelled",
       "start 1",
       "end 1 completed",
     ]);
     const denied = (await s.messages())[2];
     expect(denied?.parts.map((part) => part.type === "tool-result" && part.output.type)).toEqual(["execution-denied", "execution-denied"]);
-    const batch = (await entriesOf(s)).filter(({ batch: place }) => place?.[1] === 4);
-    expect(batch.map(({ type }) => type)).toEqual(["message", "turn", "turn", "message"]);
+    const batch = (await entriesOf(s)).filter(({ batch: place }) => place?.[1] === 5);
+    expect(batch.map(({ type }) => type)).toEqual(["message", "turn", "turn", "turn", "message"]);
     await expect(t.resume("r2", true, never)).rejects.toThrow(withCode("ENTRY_NOT_FOUND"));
     await expect(t.resume("r1", true, never)).rejects.toThrow(withCode("TURN_ENDED"));
     await wellFormed(s);
@@ -103,7 +104,7 @@ describe("a session whose turn waits", () => {
     const { s, b, t, id } = await start();
     const reply = await s.turn("q", asks("r1"), { turnKey: "k" });
     expect(await b.cancelTurn(id, { turnId: reply.turn?.id as string, reason: "changed my mind" })).toBe(true);
-    expect(await turnsOf(s)).toEqual(["start 1", "suspend 1 waits for r1", "end 1 cancelled"]);
+    expect(await turnsOf(s)).toEqual(["start 1", "suspend 1 waits for r1", "withdraw 1 r1", "end 1 cancelled"]);
     expect((await t.messages()).at(-1)?.parts[0]).toMatchObject({
       output: { type: "execution-denied", reason: "cancelled: changed my mind" },
     });

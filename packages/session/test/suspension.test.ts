@@ -118,8 +118,9 @@ describe("a suspended turn that is ended without an answer", () => {
     const turn = before.find(({ type }) => type === "turn") as Entry;
     const suspend = before.at(-1) as Entry;
     expect(await a.cancelTurn(id)).toBe(true);
-    const [end, ...more] = (await entriesOf(s)).slice(before.length) as [Entry, ...Entry[]];
+    const [withdraw, end, ...more] = (await entriesOf(s)).slice(before.length) as [Entry, Entry, ...Entry[]];
     expect(more).toEqual([]);
+    expect(withdraw).toMatchObject({ type: "turn", turn: turn.seq, data: { phase: "withdraw", requestId: "r" } });
     expect(end).toMatchObject({ type: "turn", turn: turn.seq, fence: turn.fence, op: suspend.op });
     expect(end.data).toEqual({
       ...(turn.data as object),
