@@ -1,6 +1,6 @@
 import type { CallOptions, Principal, ResumeOptions, TurnOptions } from "./agent.ts";
 import { AixgoError } from "./errors.ts";
-import { expectMs } from "./options.ts";
+import { expectMs, expectMsOrZero } from "./options.ts";
 
 /** Options of a sub-call. */
 export type NestedOptions = CallOptions & { readonly history?: boolean; readonly show?: boolean };
@@ -20,7 +20,7 @@ const CALL: { readonly [key: string]: Rule } = {
 const RESUME: { readonly [key: string]: Rule } = {
   ...CALL,
   ifBusy: (value) => (value === "queue" || value === "reject" || value === "interrupt" ? undefined : "queue, reject or interrupt"),
-  queueTimeoutMs: (value) => (value === 0 ? undefined : expectMs(value)),
+  queueTimeoutMs: expectMsOrZero,
 };
 const TURN: { readonly [key: string]: Rule } = {
   ...RESUME,
@@ -41,7 +41,7 @@ const NESTED: { readonly [key: string]: Rule } = {
 /** Mail has no principal: what a receiver must know of its sender belongs into the message. */
 export interface SendOptions {
   readonly signal?: AbortSignal;
-  /** Longest wait for room, in milliseconds; can only shorten the runtime's `sendTimeoutMs`. */
+  /** Longest wait for room, in milliseconds; can only shorten the runtime's `sendTimeoutMs`. 0: none. */
   readonly timeoutMs?: number;
 }
 export interface ReceiveOptions {
@@ -49,9 +49,9 @@ export interface ReceiveOptions {
   readonly signal?: AbortSignal;
 }
 
-const SEND: { readonly [key: string]: Rule } = { signal: SIGNAL, timeoutMs: expectMs };
+const SEND: { readonly [key: string]: Rule } = { signal: SIGNAL, timeoutMs: expectMsOrZero };
 const HEALTH: { readonly [key: string]: Rule } = { timeoutMs: expectMs };
-const STOP: { readonly [key: string]: Rule } = { graceMs: (value) => (value === 0 ? undefined : expectMs(value)) };
+const STOP: { readonly [key: string]: Rule } = { graceMs: expectMsOrZero };
 const SIGNAL_ONLY: { readonly [key: string]: Rule } = { signal: SIGNAL };
 
 /** The options themselves, or none. Throws `INVALID_OPTION` with the name of what is unknown or does not fit. */

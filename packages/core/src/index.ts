@@ -41,6 +41,7 @@ export type { TurnPlace } from "./turn-cursor.ts";
 export {
   DEFAULT_AGENT_START_TIMEOUT_MS,
   DEFAULT_MAILBOX_CAPACITY,
+  DEFAULT_MAILBOX_MAX_BYTES,
   DEFAULT_SEND_TIMEOUT_MS,
   expectCount,
   expectMethods,
@@ -50,6 +51,7 @@ export {
   withAgentStartTimeout,
   withLogger,
   withMailboxCapacity,
+  withMailboxMaxBytes,
   withMaxConcurrentCalls,
   withMetrics,
   withSendTimeout,

@@ -1,6 +1,8 @@
 import type { Cancellation } from "./cancellation.ts";
 import { AixgoError } from "./errors.ts";
 import type { Message } from "./message.ts";
+import { weightOf } from "./message-weight.ts";
+import { createQueue } from "./queue.ts";
 
 /** Sends that may wait for room in one mailbox. Beyond it senders are refused rather than kept. */
 export const MAX_WAITING_SENDS = 4_096;
@@ -10,6 +12,9 @@ export interface MailboxStats {
   readonly capacity: number;
   /** Messages that nobody has taken yet. */
   readonly depth: number;
+  readonly maxBytes: number;
+  /** What those messages hold, about. */
+  readonly bytes: number;
   /** Sends that wait for room. */
   readonly waiting: number;
   /** Loops that read, working or waiting. */
@@ -40,12 +45,18 @@ export interface Receiver {
   leave(): void;
 }
 
-/** Messages for one agent, first in, first out, at most `capacity` of them. */
+/** How much a mailbox holds at most. The sends that wait for room may hold as many bytes again. */
+export interface MailboxBounds {
+  readonly capacity: number;
+  readonly maxBytes: number;
+}
+
+/** Messages for one agent, first in, first out, within its bounds. */
 export interface Mailbox {
   readonly stats: MailboxStats;
   /**
    * Takes a message in: at once, or when there is room, after the sends that waited before. Rejects with the reason of `bound`, or of
-   * `close`, having sent nothing. Throws `OVERLOADED` when too many wait.
+   * `close`, having sent nothing. Throws `OVERLOADED` when too many wait, `LIMIT_EXCEEDED` for a message that can never have room.
    */
   send(message: Message, bound: Cancellation, beforeWaiting: () => void): Promise<void> | undefined;
   receiver(): Receiver;
@@ -53,40 +64,60 @@ export interface Mailbox {
   close(reason: AixgoError): void;
 }
 
-interface Sender {
+/** A message and what it weighs. */
+interface Letter {
   readonly message: Message;
+  readonly bytes: number;
+}
+interface Sender extends Letter {
   admitted(): void;
   refuse(reason: AixgoError): void;
 }
 type Taker = (message: Message | undefined) => void;
 
-export function createMailbox(agent: string, capacity: number, observer: MailboxObserver): Mailbox {
-  const queue = createQueue<Message>();
+export function createMailbox(agent: string, { capacity, maxBytes }: MailboxBounds, observer: MailboxObserver): Mailbox {
+  const queue = createQueue<Letter>();
   // Sets keep the order of insertion, and let who gives up leave from the middle.
   const senders = new Set<Sender>();
   const takers = new Set<Taker>();
+  /** Of what lies in the queue, and of what waits for room there. */
+  let held = 0;
+  let waitingBytes = 0;
   let receivers = 0;
   let closed: AixgoError | undefined;
   const counts = { sent: 0, received: 0, refused: 0, dropped: 0 };
 
-  const admitWaiting = (): void => {
-    const [first] = senders;
-    if (first === undefined) return;
-    senders.delete(first);
-    queue.push(first.message);
+  const hasRoom = (bytes: number): boolean => queue.size < capacity && held + bytes <= maxBytes;
+  const put = (letter: Letter): void => {
+    queue.push(letter);
+    held += letter.bytes;
     counts.sent += 1;
-    first.admitted();
+  };
+  const forget = (sender: Sender): void => {
+    senders.delete(sender);
+    waitingBytes -= sender.bytes;
+  };
+  /** In their order: one that needs more room than there is keeps those behind it waiting. */
+  const admitWaiting = (): void => {
+    for (const first of senders) {
+      if (closed !== undefined || !hasRoom(first.bytes)) return;
+      forget(first);
+      put(first);
+      first.admitted();
+    }
   };
   const take = (): Message | undefined => {
-    const message = queue.shift();
-    if (message === undefined) return undefined;
+    const letter = queue.shift();
+    if (letter === undefined) return undefined;
+    held -= letter.bytes;
     counts.received += 1;
     observer.received();
     admitWaiting();
-    return message;
+    return letter.message;
   };
   const dropRest = (): void => {
     const left = queue.clear();
+    held = 0;
     if (left === 0) return;
     counts.dropped += left;
     observer.dropped(left);
@@ -94,17 +125,25 @@ export function createMailbox(agent: string, capacity: number, observer: Mailbox
 
   return {
     get stats() {
-      return { capacity, depth: queue.size, waiting: senders.size, receivers, ...counts };
+      return { capacity, depth: queue.size, maxBytes, bytes: held, waiting: senders.size, receivers, ...counts };
     },
     send(message, bound, beforeWaiting) {
+      const bytes = weightOf(message);
+      // Those that wait come first, also where this message would still fit.
+      const waits = senders.size > 0 || !hasRoom(bytes);
       try {
         bound.throwIfCancelled();
         if (closed !== undefined) throw closed;
+        if (bytes > maxBytes)
+          throw new AixgoError(
+            "LIMIT_EXCEEDED",
+            `the message for agent "${agent}" has ${bytes} bytes, its mailbox holds ${maxBytes} (mailboxMaxBytes): send less, or a reference to where it lies`,
+          );
         const [taker] = takers;
-        if (taker === undefined && queue.size >= capacity && senders.size >= MAX_WAITING_SENDS) {
+        if (taker === undefined && waits && (senders.size >= MAX_WAITING_SENDS || waitingBytes + bytes > maxBytes)) {
           throw new AixgoError(
             "OVERLOADED",
-            `${senders.size} sends wait for room in the mailbox of agent "${agent}" already: send again later`,
+            `${senders.size} sends with ${waitingBytes} bytes wait for room in the mailbox of agent "${agent}" already: send again later`,
           );
         }
         if (taker !== undefined) {
@@ -119,20 +158,22 @@ export function createMailbox(agent: string, capacity: number, observer: Mailbox
         counts.refused += 1;
         throw error;
       }
-      if (queue.size < capacity) {
-        queue.push(message);
-        counts.sent += 1;
+      if (!waits) {
+        put({ message, bytes });
         return undefined;
       }
       beforeWaiting();
       return new Promise<void>((resolve, reject) => {
         const left = (reason: AixgoError): void => {
-          senders.delete(sender);
+          forget(sender);
           counts.refused += 1;
           reject(reason);
+          // Behind one that needed much room there may be others that need less.
+          admitWaiting();
         };
         const sender: Sender = {
           message,
+          bytes,
           admitted: () => {
             bound.offCancel(left);
             resolve();
@@ -143,6 +184,7 @@ export function createMailbox(agent: string, capacity: number, observer: Mailbox
           },
         };
         senders.add(sender);
+        waitingBytes += bytes;
         bound.onCancel(left);
       });
     },
@@ -182,42 +224,6 @@ export function createMailbox(agent: string, capacity: number, observer: Mailbox
       for (const taker of takers) taker(undefined);
       takers.clear();
       if (receivers === 0) dropRest();
-    },
-  };
-}
-
-interface Queue<T> {
-  readonly size: number;
-  push(item: T): void;
-  shift(): T | undefined;
-  /** Answers how many there were. */
-  clear(): number;
-}
-
-/** First in, first out; what was taken is let go in halves, so that no step costs in proportion to what waits. */
-function createQueue<T>(): Queue<T> {
-  let items: T[] = [];
-  let next = 0;
-  return {
-    get size() {
-      return items.length - next;
-    },
-    push: (item) => void items.push(item),
-    shift() {
-      const item = items[next];
-      if (item === undefined) return undefined;
-      next += 1;
-      if (next * 2 > items.length) {
-        items = items.slice(next);
-        next = 0;
-      }
-      return item;
-    },
-    clear() {
-      const size = items.length - next;
-      items = [];
-      next = 0;
-      return size;
     },
   };
 }

@@ -5,7 +5,7 @@ import { Cancellation } from "./cancellation.ts";
 import { AixgoError, isAixgoError } from "./errors.ts";
 import { currentFrame } from "./frame.ts";
 import type { Limiter } from "./limiter.ts";
-import { createMailbox, type Mailbox, type MailboxStats, type Receiver } from "./mailbox.ts";
+import { createMailbox, type Mailbox, type MailboxBounds, type MailboxStats, type Receiver } from "./mailbox.ts";
 import { completeMessage, type Message, type MessageInput } from "./message.ts";
 import { toMessage } from "./message-check.ts";
 import { METRIC, type Observer } from "./observer.ts";
@@ -16,7 +16,7 @@ import { lendWhile } from "./slot.ts";
 export interface MailSite {
   readonly observer: Observer;
   readonly limiter: Limiter | undefined;
-  readonly capacity: number;
+  readonly bounds: MailboxBounds;
   readonly sendTimeoutMs: number;
   readonly agents: ReadonlyMap<string, Registration>;
   /** The agent, if mail is taken for it now; throws NOT_STARTED or AGENT_NOT_FOUND. */
@@ -45,7 +45,7 @@ export function createMailboxes(site: MailSite): Mailboxes {
   const boxOf = (agent: string): Mailbox => {
     let box = boxes.get(agent);
     if (box !== undefined) return box;
-    box = createMailbox(agent, site.capacity, {
+    box = createMailbox(agent, site.bounds, {
       received: () => site.observer.metrics?.count(METRIC.mailReceived, 1, { agent }),
       dropped(n) {
         site.observer.metrics?.count(METRIC.mailDropped, n, { agent });
@@ -70,7 +70,7 @@ export function createMailboxes(site: MailSite): Mailboxes {
       if (site.agents.get(agent) !== registration) throw gone(agent);
       const timeoutMs = Math.min(options.timeoutMs ?? site.sendTimeoutMs, site.sendTimeoutMs);
       const box = boxOf(agent);
-      const full = `${operation}: the mailbox of agent "${agent}" had no room for ${timeoutMs} ms (it holds ${site.capacity}): the message was not sent`;
+      const full = `${operation}: the mailbox of agent "${agent}" had no room for ${timeoutMs} ms (it holds ${site.bounds.capacity} messages, ${site.bounds.maxBytes} bytes): the message was not sent`;
       const send = box.send(message, bound, () => bound.expireAfter(timeoutMs, full));
       // A call that waits for room lends its slot out: whoever makes the room may need it.
       if (send !== undefined) await lendWhile(sharedSlot(currentFrame(), site.limiter), () => send);

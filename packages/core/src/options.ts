@@ -15,7 +15,12 @@ export interface RuntimeOptions {
   readonly maxConcurrentCalls?: number;
   /** Messages that the mailbox of one agent holds. @default 100 */
   readonly mailboxCapacity?: number;
-  /** Longest time that `send` and `broadcast` wait for room in a mailbox, in milliseconds. @default 5000 */
+  /**
+   * What the messages in one mailbox hold at most: their text in bytes of UTF-8, and 16 for each of their values. One that is larger is
+   * refused. @default 64 MiB
+   */
+  readonly mailboxMaxBytes?: number;
+  /** Longest time that `send` and `broadcast` wait for room in a mailbox, in milliseconds; 0: not at all. @default 5000 */
   readonly sendTimeoutMs?: number;
   /** Longest time of one agent's `start`, in milliseconds; with `startPhased` until it is ready. @default 30000 */
   readonly agentStartTimeoutMs?: number;
@@ -34,6 +39,7 @@ const MAX_TIMER_MS = 2_147_483_647;
 
 export const DEFAULT_AGENT_START_TIMEOUT_MS = 30_000;
 export const DEFAULT_MAILBOX_CAPACITY = 100;
+export const DEFAULT_MAILBOX_MAX_BYTES: number = 64 * 1024 * 1024;
 export const DEFAULT_SEND_TIMEOUT_MS = 5_000;
 
 /** For an option that is a time: more than 0 and at most 2147483647 milliseconds. */
@@ -41,6 +47,11 @@ export function expectMs(value: unknown): string | undefined {
   return typeof value === "number" && value > 0 && value <= MAX_TIMER_MS
     ? undefined
     : `a number of milliseconds, more than 0 and at most ${MAX_TIMER_MS}`;
+}
+
+/** The same, or 0 for no time at all. */
+export function expectMsOrZero(value: unknown): string | undefined {
+  return value === 0 || expectMs(value) === undefined ? undefined : `a number of milliseconds from 0 to ${MAX_TIMER_MS}`;
 }
 
 /** For an option that is a count: a whole number of at least 1. */
@@ -65,7 +76,8 @@ export const RUNTIME_OPTION_RULES: OptionRules<RuntimeOptions> = {
   timeoutMs: expectMs,
   maxConcurrentCalls: expectCount,
   mailboxCapacity: expectCount,
-  sendTimeoutMs: expectMs,
+  mailboxMaxBytes: expectCount,
+  sendTimeoutMs: expectMsOrZero,
   agentStartTimeoutMs: expectMs,
 };
 
@@ -131,6 +143,10 @@ export function withAgentStartTimeout(agentStartTimeoutMs: number): RuntimeOptio
 
 export function withMailboxCapacity(mailboxCapacity: number): RuntimeOption {
   return (options) => ({ ...options, mailboxCapacity });
+}
+
+export function withMailboxMaxBytes(mailboxMaxBytes: number): RuntimeOption {
+  return (options) => ({ ...options, mailboxMaxBytes });
 }
 
 export function withSendTimeout(sendTimeoutMs: number): RuntimeOption {

@@ -25,6 +25,7 @@ import { createObserver } from "./observer.ts";
 import {
   DEFAULT_AGENT_START_TIMEOUT_MS,
   DEFAULT_MAILBOX_CAPACITY,
+  DEFAULT_MAILBOX_MAX_BYTES,
   DEFAULT_SEND_TIMEOUT_MS,
   type Option,
   resolveOptions,
@@ -101,8 +102,9 @@ export interface Runtime extends AsyncDisposable {
   cancelTurn(sessionId: string, options?: { readonly turnId?: string; readonly reason?: string }): Promise<boolean>;
   /**
    * Puts a message into the agent's mailbox; resolves when it lies there. Waits for room up to `sendTimeoutMs`, in order.
-   * @throws AixgoError `TIMEOUT` without room in time, `OVERLOADED` when 4096 sends wait already, `AGENT_NOT_FOUND` also if the agent is
-   * unregistered meanwhile, `NOT_STARTED` also if the runtime stops meanwhile; in each case nothing was sent
+   * @throws AixgoError `TIMEOUT` without room in time, `OVERLOADED` when 4096 sends or `mailboxMaxBytes` wait already, `LIMIT_EXCEEDED`
+   * for a message of more than `mailboxMaxBytes`, `AGENT_NOT_FOUND` also if the agent is unregistered meanwhile, `NOT_STARTED` also if
+   * the runtime stops meanwhile; in each case nothing was sent
    */
   send(agent: string, input: MessageInput, options?: SendOptions): Promise<void>;
   /**
@@ -142,7 +144,10 @@ export function createRuntime(...given: readonly Option<RuntimeOptions>[]): Runt
     observer,
     limiter,
     agents,
-    capacity: options.mailboxCapacity ?? DEFAULT_MAILBOX_CAPACITY,
+    bounds: {
+      capacity: options.mailboxCapacity ?? DEFAULT_MAILBOX_CAPACITY,
+      maxBytes: options.mailboxMaxBytes ?? DEFAULT_MAILBOX_MAX_BYTES,
+    },
     sendTimeoutMs: options.sendTimeoutMs ?? DEFAULT_SEND_TIMEOUT_MS,
     admit: (operation, agent) => life.admit(`${operation} to agent`, agent, false),
     checkOpen: (operation) => life.checkOpen(operation),

@@ -22,6 +22,43 @@ describe("a mailbox", () => {
     await runtime.stop();
     expect(new Set((await outcomes).map(({ status }) => status))).toEqual(new Set(["rejected"]));
   });
+  it("refuses senders with OVERLOADED rather than keep more bytes of theirs than it may hold itself", async () => {
+    const runtime = await runtimeOf({ mailboxMaxBytes: 1_000, sendTimeoutMs: 60_000 });
+    const half = "x".repeat(400);
+    await runtime.send("a", half);
+    await runtime.send("a", half);
+    const waiting = [runtime.send("a", half), runtime.send("a", half)];
+    await settle();
+    expect(runtime.mailboxStats("a")).toMatchObject({ depth: 2, waiting: 2, maxBytes: 1_000 });
+    const error = await errorOf(runtime.send("a", half));
+    expect(error).toMatchObject({ code: "OVERLOADED", retryable: true });
+    expect(error.message).toMatch(/2 sends with 9\d\d bytes wait/);
+    for await (const _ of runtime.receive("a")) break;
+    await waiting[0];
+    // What one of them held may be held again.
+    const third = runtime.send("a", half);
+    await settle();
+    expect(runtime.mailboxStats("a")).toMatchObject({ depth: 2, waiting: 2 });
+    const outcomes = Promise.allSettled([waiting[1], third]);
+    await runtime.stop();
+    expect((await outcomes).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(await errorOf(createRuntime({ mailboxMaxBytes: 1 }).register("b", () => "x").send("b", "x"))).toMatchObject({ code: "NOT_STARTED" });
+  });
+  it("weighs all that a message holds: text in bytes, names, nested data, metadata", async () => {
+    const runtime = await runtimeOf({});
+    const weigh = async (message: Parameters<Runtime["send"]>[1]): Promise<number> => {
+      await runtime.send("a", message);
+      const { bytes } = runtime.mailboxStats("a");
+      for await (const _ of runtime.receive("a")) break;
+      return bytes;
+    };
+    const base = await weigh({ id: "m", role: "user", parts: [] });
+    expect(await weigh({ id: "m", role: "user", parts: [{ type: "text", text: "é".repeat(500) }] })).toBeGreaterThan(base + 1_000);
+    const data = Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`${n}`.repeat(100), [true, null, n]]));
+    expect(await weigh({ id: "m", role: "user", parts: [{ type: "data-x", data }] })).toBeGreaterThan(base + 1_000 + 30);
+    expect(await weigh({ id: "m", role: "user", parts: [], metadata: { note: "x".repeat(700) } })).toBeGreaterThan(base + 700);
+    await runtime.stop();
+  });
   it("counts what happens by agent and outcome, and logs what was dropped without its content", async () => {
     const lines: string[] = [];
     const logged: string[] = [];

@@ -13,6 +13,7 @@ import {
   withAgentStartTimeout,
   withLogger,
   withMailboxCapacity,
+  withMailboxMaxBytes,
   withMaxConcurrentCalls,
   withMetrics,
   withSendTimeout,
@@ -47,6 +48,7 @@ describe("options", () => {
       withMaxConcurrentCalls(2),
       withAgentStartTimeout(3),
       withMailboxCapacity(4),
+      withMailboxMaxBytes(9),
       withSendTimeout(5),
     );
     expect(all).toEqual({
@@ -58,6 +60,7 @@ describe("options", () => {
       maxConcurrentCalls: 2,
       agentStartTimeoutMs: 3,
       mailboxCapacity: 4,
+      mailboxMaxBytes: 9,
       sendTimeoutMs: 5,
     });
     expect(Object.keys(all).sort()).toEqual(Object.keys(RUNTIME_OPTION_RULES).sort());
@@ -100,6 +103,8 @@ describe("options", () => {
     ["maxConcurrentCalls", 1.5],
     ["agentStartTimeoutMs", 0],
     ["mailboxCapacity", 0],
+    ["mailboxMaxBytes", 0.5],
+    ["sendTimeoutMs", -1],
     ["sendTimeoutMs", Infinity],
     ["metrics", {}],
     ["tracing", 1],

@@ -202,6 +202,11 @@ export const runtimeMutants: readonly RuntimeMutant[] = [
     create: (options) => createRuntime({ ...options, mailboxCapacity: 1_000_000 }),
   },
   {
+    name: "counts the messages in its mailboxes and not their bytes",
+    mustFail: ["mail/bytes"],
+    create: (options) => createRuntime({ ...options, mailboxMaxBytes: 2 ** 40 }),
+  },
+  {
     name: "sends each message twice",
     mustFail: ["mail/order", "mail/one-receiver", "mail/stats", "mail/producer-consumer"],
     create: changed((real) => ({

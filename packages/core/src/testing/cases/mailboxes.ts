@@ -129,7 +129,7 @@ export const mailboxCases: readonly RuntimeCase[] = [
   }),
   runtimeCase("mail/checks", "refuses bad options by their name, and what is no message", async ({ started }) => {
     const runtime = await started({ a: idle });
-    for (const options of [{ timeoutMs: 0 }, { signal: {} }, { principal: { id: "a" } }, { retries: 1 }]) {
+    for (const options of [{ timeoutMs: -1 }, { signal: {} }, { principal: { id: "a" } }, { retries: 1 }]) {
       const [name] = Object.keys(options);
       assert.match((await rejection(runtime.send("a", "x", options as never), "INVALID_OPTION")).message, new RegExp(`"${name}"`));
       assert.match((await rejection(runtime.broadcast("x", options as never), "INVALID_OPTION")).message, new RegExp(`"${name}"`));
@@ -180,19 +180,53 @@ export const mailboxCases: readonly RuntimeCase[] = [
     await runtime.broadcast("x");
   }),
   runtimeCase(
+    "mail/bytes",
+    "a mailbox is bounded by its bytes, too: senders wait in order, and a message that can never have room is refused",
+    async ({ started }) => {
+      const runtime = await started({ a: idle }, { mailboxMaxBytes: 10_000, sendTimeoutMs: 60_000 });
+      await rejection(runtime.send("a", "x".repeat(10_001)), "LIMIT_EXCEEDED");
+      const large = (text: string): string => text.repeat(6_000);
+      await runtime.send("a", large("1"));
+      const second = runtime.send("a", large("2"));
+      const third = runtime.send("a", "3");
+      await until("both wait, though the third would have room", () => runtime.mailboxStats("a").waiting === 2);
+      const got: string[] = [];
+      for await (const message of runtime.receive("a")) if (got.push(textOf(message).slice(0, 1)) === 3) break;
+      assert.deepEqual(got, ["1", "2", "3"]);
+      await Promise.all([second, third]);
+      assert.equal(runtime.mailboxStats("a").bytes, 0);
+
+      await runtime.send("a", large("4"));
+      const impatient = runtime.send("a", large("5"), { timeoutMs: 10 });
+      const small = runtime.send("a", "6");
+      await rejection(impatient, "TIMEOUT");
+      // Whoever waited behind the one that has left has room.
+      await small;
+      assert.equal(runtime.mailboxStats("a").depth, 2);
+      await rejection(runtime.send("a", large("7"), { timeoutMs: 0 }), "TIMEOUT");
+    },
+  ),
+  runtimeCase(
     "mail/stats",
     "statistics count what was sent, received, refused and dropped, what lies there and who waits",
     async ({ started }) => {
-      const runtime = await started({ a: idle }, { mailboxCapacity: 2, sendTimeoutMs: 20 });
-      const zero = { capacity: 2, depth: 0, waiting: 0, receivers: 0, sent: 0, received: 0, refused: 0, dropped: 0 };
-      assert.deepEqual(runtime.mailboxStats("a"), zero);
+      const runtime = await started({ a: idle }, { mailboxCapacity: 2, mailboxMaxBytes: 5_000, sendTimeoutMs: 20 });
+      const zero = { capacity: 2, depth: 0, maxBytes: 5_000, waiting: 0, receivers: 0, sent: 0, received: 0, refused: 0, dropped: 0 };
+      const counts = (): object => {
+        const { bytes: _bytes, ...rest } = runtime.mailboxStats("a");
+        return rest;
+      };
+      assert.deepEqual(runtime.mailboxStats("a"), { ...zero, bytes: 0 });
       await runtime.send("a", "1");
       await runtime.send("a", "2");
       await rejection(runtime.send("a", "3"), "TIMEOUT");
-      assert.deepEqual(runtime.mailboxStats("a"), { ...zero, depth: 2, sent: 2, refused: 1 });
+      assert.deepEqual(counts(), { ...zero, depth: 2, sent: 2, refused: 1 });
+      const { bytes } = runtime.mailboxStats("a");
+      assert.ok(bytes > 0);
       const reader = runtime.receive("a")[Symbol.asyncIterator]();
       await reader.next();
-      assert.deepEqual(runtime.mailboxStats("a"), { ...zero, depth: 1, sent: 2, received: 1, refused: 1, receivers: 1 });
+      assert.deepEqual(counts(), { ...zero, depth: 1, sent: 2, received: 1, refused: 1, receivers: 1 });
+      assert.ok(runtime.mailboxStats("a").bytes < bytes);
       await reader.return?.();
       assert.equal(runtime.mailboxStats("a").receivers, 0);
     },
