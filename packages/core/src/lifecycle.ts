@@ -131,14 +131,24 @@ export function createLifecycle(site: LifecycleSite): Lifecycle {
       if (state !== "started" && !finishes(false) && !(state === "starting" && opened.size > 0)) throw notStarted(operation);
     },
     async start(signal, phases) {
-      if (stopping !== undefined) await stopping;
       if (state === "started") return;
       if (starting === undefined) {
         const bound = new Cancellation();
         if (signal !== undefined) bound.follow(signal, "the start of the runtime");
-        state = "starting";
-        // In a tick of its own: an agent whose start calls back finds the runtime starting.
-        starting = { bound, done: quiet(Promise.resolve().then(() => startAll(bound, phases))) };
+        if (stopping === undefined) state = "starting";
+        // In a tick of its own: an agent whose start calls back finds the runtime starting. A start that waits for a stop to end is
+        // under way: another stop ends it.
+        const before = stopping ?? Promise.resolve();
+        const begin = async (): Promise<void> => {
+          if (bound.reason === undefined) {
+            state = "starting";
+            return startAll(bound, phases);
+          }
+          state = "idle";
+          starting = undefined;
+          throw bound.reason;
+        };
+        starting = { bound, done: quiet(before.then(begin)) };
       }
       return starting.done;
     },

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Agent } from "../../agent.ts";
 import type { AixgoError } from "../../errors.ts";
+import { quiet } from "../../failure.ts";
 import { textOf } from "../../message.ts";
 import type { Runtime } from "../../runtime.ts";
 import { type RuntimeCase, runtimeCase } from "../case.ts";
@@ -125,6 +126,33 @@ export const stopCases: readonly RuntimeCase[] = [
     answer.open("x");
     await Promise.all([running, stopping, starting]);
     assert.deepEqual(events, ["start", "stop", "start"]);
+    assert.equal((await runtime.call("a", "x")).text, "x");
+  }),
+  runtimeCase("stop/last-word", "ends a start that waits for another stop: what was asked for last is what holds", async ({ create }) => {
+    const stopping = gate();
+    const events: string[] = [];
+    const runtime = (await create()).register({
+      name: "a",
+      execute: () => "x",
+      async stop() {
+        events.push("stop");
+        await stopping.promise;
+      },
+    });
+    await runtime.start();
+    const first = runtime.stop();
+    const start = quiet(runtime.start());
+    const last = runtime.stop();
+    stopping.open();
+    await Promise.all([first, last]);
+    await rejection(start, "CANCELLED");
+    await rejection(runtime.call("a", "x"), "NOT_STARTED");
+    assert.deepEqual(events, ["stop"]);
+    await runtime.start();
+    assert.equal((await runtime.call("a", "x")).text, "x");
+    await rejection(runtime.stop().then(() => runtime.start({ signal: AbortSignal.abort() })), "CANCELLED");
+    assert.deepEqual(events, ["stop", "stop"]);
+    await runtime.start();
     assert.equal((await runtime.call("a", "x")).text, "x");
   }),
   runtimeCase("stop/during-start", "during a start aborts the start", async ({ create, never }) => {
