@@ -10,7 +10,6 @@ export interface AgentToolSessions {
     agentName: string,
     options: { readonly key: string; readonly onKey: "get"; readonly userId?: string; readonly metadata: { readonly [key: string]: Json } },
   ): Promise<{ readonly id: string }>;
-  delete(id: string): Promise<boolean>;
   as(principal: Principal): AgentToolSessions;
 }
 
@@ -28,8 +27,6 @@ export interface AgentToolOptions {
    * crash, and its agent's questions become questions of the turn that called it. In a call without a session there is none.
    */
   readonly sessions?: AgentToolSessions;
-  /** Whether these sessions stay when their call has its result. @default true */
-  readonly keep?: boolean;
 }
 
 const CHECKS: Checks<AgentToolOptions> = {
@@ -37,8 +34,7 @@ const CHECKS: Checks<AgentToolOptions> = {
   description: words,
   history: flag,
   runtime: methods("callWithSession", "resume"),
-  sessions: methods("create", "delete", "as"),
-  keep: flag,
+  sessions: methods("create", "as"),
 };
 
 const MAX_REQUEST_ID = 512;
@@ -75,12 +71,12 @@ const TASK_SCHEMA: StandardInput<Task> = {
  */
 export function createAgentTool(options: AgentToolOptions): Tool<Task> {
   check("createAgentTool", "", CHECKS, options, ["agent", "description"]);
-  const { agent, description, history = false, runtime, sessions, keep = true } = options;
+  const { agent, description, history = false, runtime, sessions } = options;
   if ((runtime === undefined) !== (sessions === undefined))
     throw invalid("createAgentTool", `${runtime === undefined ? "runtime" : "sessions"} is missing: a session of its own needs both`);
   if (history && sessions !== undefined)
     throw invalid("createAgentTool", "history must be left out where there are sessions: the agent has a conversation of its own");
-  const owned = runtime === undefined || sessions === undefined ? undefined : { agent, runtime, sessions, keep };
+  const owned = runtime === undefined || sessions === undefined ? undefined : { agent, runtime, sessions };
   return {
     description,
     inputSchema: TASK_SCHEMA,
@@ -102,11 +98,10 @@ interface Owned {
   readonly agent: string;
   readonly runtime: NonNullable<AgentToolOptions["runtime"]>;
   readonly sessions: AgentToolSessions;
-  readonly keep: boolean;
 }
 
 async function inOwnSession(
-  { agent, runtime, sessions, keep }: Owned,
+  { agent, runtime, sessions }: Owned,
   task: string,
   context: ToolContext,
   { id: sessionId, turnId, userId }: NonNullable<ToolContext["session"]>,
@@ -130,7 +125,6 @@ async function inOwnSession(
     );
     for (const [index, { requestId }] of open.entries()) reply = await runtime.resume(id, requestId, decisions[index] as Json, as);
   }
-  if (!keep) await owner.delete(id);
   return reply.text;
 }
 
@@ -151,7 +145,8 @@ function forwarded({ requestId, reason, data }: SuspendRequest, agent: string, s
   const id = `${sessionId}.${requestId}`;
   return {
     requestId: id.length > MAX_REQUEST_ID ? `${sessionId}.${digest([requestId])}` : id,
-    reason: `${agent}: ${reason}`.slice(0, MAX_REASON),
+    // A character that was cut in half is none.
+    reason: `${agent}: ${reason}`.slice(0, MAX_REASON).replace(/[\uD800-\uDBFF]$/, ""),
     data: { type: "agent-request", agent, sessionId, requestId, ...(data === undefined ? undefined : { data }) },
   };
 }

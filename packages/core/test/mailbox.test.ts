@@ -42,7 +42,13 @@ describe("a mailbox", () => {
     const outcomes = Promise.allSettled([waiting[1], third]);
     await runtime.stop();
     expect((await outcomes).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
-    expect(await errorOf(createRuntime({ mailboxMaxBytes: 1 }).register("b", () => "x").send("b", "x"))).toMatchObject({ code: "NOT_STARTED" });
+    expect(
+      await errorOf(
+        createRuntime({ mailboxMaxBytes: 1 })
+          .register("b", () => "x")
+          .send("b", "x"),
+      ),
+    ).toMatchObject({ code: "NOT_STARTED" });
   });
   it("weighs all that a message holds: text in bytes, names, nested data, metadata", async () => {
     const runtime = await runtimeOf({});

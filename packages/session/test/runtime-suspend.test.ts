@@ -1,4 +1,14 @@
-import { type AgentContext, createRuntime, type Execute, type Json, METRIC, type Reply, type Runtime, textOf, withSessionManager } from "@aixgo/core";
+import {
+  type AgentContext,
+  createRuntime,
+  type Execute,
+  type Json,
+  METRIC,
+  type Reply,
+  type Runtime,
+  textOf,
+  withSessionManager,
+} from "@aixgo/core";
 import { afterEach, describe, expect, it } from "vitest";
 import { createMemoryBackend, createSessionManager, type Session, type SessionManager } from "../src/index.ts";
 

@@ -190,7 +190,8 @@ function assertTurns(entries: readonly Entry[], heard: World["heard"]): void {
       expect(running).toBeUndefined();
       running = { turn: turn as number, fence: fence as number };
     } else if (phase === "end" || phase === "suspend") running = undefined;
-    else if (phase === "decide") decisions.set(requestId as string, [...(decisions.get(requestId as string) ?? []), JSON.stringify(decision)]);
+    else if (phase === "decide")
+      decisions.set(requestId as string, [...(decisions.get(requestId as string) ?? []), JSON.stringify(decision)]);
   }
   for (const [requestId, values] of decisions) {
     // Counted once, unless a restore took the turn back to where the question was open and the turn asked anew.

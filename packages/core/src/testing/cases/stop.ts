@@ -150,7 +150,10 @@ export const stopCases: readonly RuntimeCase[] = [
     assert.deepEqual(events, ["stop"]);
     await runtime.start();
     assert.equal((await runtime.call("a", "x")).text, "x");
-    await rejection(runtime.stop().then(() => runtime.start({ signal: AbortSignal.abort() })), "CANCELLED");
+    await rejection(
+      runtime.stop().then(() => runtime.start({ signal: AbortSignal.abort() })),
+      "CANCELLED",
+    );
     assert.deepEqual(events, ["stop", "stop"]);
     await runtime.start();
     assert.equal((await runtime.call("a", "x")).text, "x");
