@@ -71,11 +71,7 @@ export function createContext(call: Invocation): AgentContext {
       return guarded(call, async () => {
         open();
         const asked = checkedRequest(call, request);
-        if (turn === undefined)
-          throw new AixgoError(
-            "INVALID_OPTION",
-            `agent "${call.agentName}" cannot suspend: this call has no session to wait in. Call it with callWithSession; a sub-call must leave the question to the agent that has the session`,
-          );
+        if (turn === undefined) throw new AixgoError("INVALID_OPTION", `agent "${call.agentName}" cannot suspend: ${wayOut(call.depth)}`);
         return turn.suspend(asked);
       });
     },
@@ -89,6 +85,13 @@ export function createContext(call: Invocation): AgentContext {
     enumerable: true,
     configurable: true,
   }) as AgentContext;
+}
+
+/** What whoever wrote the agents may do instead. */
+function wayOut(depth: number): string {
+  return depth === 0
+    ? "this call has no session to wait in. Call the agent with callWithSession"
+    : "it was called with context.call, and such a call has no session to wait in. Give it one of its own: as a tool of its caller by createAgentTool of @aixgo/agents with runtime and sessions; or its caller calls it with runtime.callWithSession, and asks with context.suspend while that turn waits";
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };

@@ -144,7 +144,9 @@ describe("an agent that suspends", () => {
       code: "INVALID_OPTION",
       message: expect.stringContaining("no session") as string,
     });
-    await expect(runtime.callWithSession("a", "q", session.id)).rejects.toThrow(withCode("INVALID_OPTION"));
+    const nested = runtime.callWithSession("a", "q", session.id);
+    await expect(nested).rejects.toThrow(withCode("INVALID_OPTION"));
+    await expect(nested).rejects.toThrow(/agent "b" cannot suspend: .*createAgentTool.*runtime\.callWithSession.*context\.suspend/);
     expect((await session.turn("next", async () => "fine")).text).toBe("fine");
   });
 
