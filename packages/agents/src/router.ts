@@ -1,7 +1,7 @@
 import { AixgoError, type AgentContext, type Execute, type Message } from "@aixgo/core";
 import { readClassification } from "./classifier-agent.ts";
 import { callable, check, type Checks, flag, invalid, record, words } from "./option-check.ts";
-import { asAnswer, asInput, createStages } from "./stages.ts";
+import { asAnswer, asInput, createStages, type StageReply } from "./stages.ts";
 
 export interface RouterOptions {
   /** The agent for each route, by the route's name. */
@@ -39,7 +39,7 @@ export function router(options: RouterOptions): Execute {
     const chosen =
       classifier === undefined
         ? await choose?.(input, context)
-        : (await readClassification(await stages.call("choose", classifier, asked, { history }))).label;
+        : await labelOf(await stages.call("choose", classifier, asked, { history }), `router "${context.agentName}"`);
     const route = routes.has(chosen as string) ? (chosen as string) : fallback;
     const agent = route === undefined ? undefined : routes.get(route);
     if (route === undefined || agent === undefined) {
@@ -52,4 +52,16 @@ export function router(options: RouterOptions): Execute {
     const reply = await stages.call("answer", agent, asked, { history, show: true, last: true });
     return asAnswer(reply.parts, stages, { route });
   };
+}
+
+/** Who called the router is not to blame for what its classifier answers. */
+async function labelOf(reply: StageReply, place: string): Promise<string> {
+  try {
+    return (await readClassification(reply)).label;
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : "it cannot be read";
+    throw new AixgoError("AGENT_FAILED", `${place}: the answer of its classifier "${reply.agent}" is no classification: ${problem}`, {
+      cause: error,
+    });
+  }
 }

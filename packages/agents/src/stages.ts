@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   AixgoError,
   type AgentContext,
@@ -9,6 +10,7 @@ import {
   type Part,
   type Reply,
   textOf,
+  toMessage,
   type Usage,
 } from "@aixgo/core";
 import { isRecord } from "./json.ts";
@@ -35,7 +37,7 @@ export interface StageOptions {
 /** Agents called one by one under one turn. */
 export interface Stages {
   /**
-   * Calls the agent, or gives its reply of an earlier attempt of this turn. `key` names the stage within the turn.
+   * Calls the agent, or gives the reply that it gave to the same in an earlier attempt of this turn. `key` names the stage.
    *
    * @throws AixgoError with the code of the agent's error; the message names the composition, the stage and the agent
    */
@@ -52,15 +54,7 @@ const STAGE = "data-stage";
  * was cut off goes on where it stopped, and applications can show what was said on the way.
  */
 export async function createStages(kind: string, context: AgentContext): Promise<Stages> {
-  const done = new Map<string, StageReply>();
-  if (context.session !== undefined) {
-    for (const { parts } of await context.steps())
-      for (const part of parts) {
-        if (part.type !== STAGE) continue;
-        const stored = readStage(part.data);
-        if (stored?.kind === kind) done.set(stored.key, stored.reply);
-      }
-  }
+  const earlier = context.session === undefined ? undefined : await earlierReplies(context);
   let usage: Usage | undefined;
   const count = (reply: StageReply): StageReply => {
     usage = addUsage(usage, reply.usage);
@@ -69,8 +63,10 @@ export async function createStages(kind: string, context: AgentContext): Promise
   return {
     usage: () => usage,
     async call(key, agent, input, { history = false, show = false, last = false, signal } = {}) {
-      const before = done.get(key);
-      if (before?.agent === agent) return count(before);
+      const asked = context.session === undefined ? undefined : digestOf(input);
+      // Each is given once: a composition that is called twice in one attempt asks twice.
+      const before = earlier?.get(placeOf({ kind, key, agent, asked }))?.shift();
+      if (before !== undefined) return count(before);
       let reply: Reply;
       try {
         const options: CallOptions & { history?: boolean; show?: boolean } = { history, show };
@@ -81,7 +77,8 @@ export async function createStages(kind: string, context: AgentContext): Promise
       const { parts } = reply.message;
       const answer: StageReply = { agent, text: reply.text, parts, ...(reply.usage === undefined ? undefined : { usage: reply.usage }) };
       if (context.session !== undefined && !last) {
-        const data = { kind, key, ...answer } as unknown as Json;
+        const { text: _inParts, ...stored } = answer;
+        const data = { kind, key, asked: asked ?? null, ...stored } as unknown as Json;
         await context.emit({ type: "message", message: { role: "assistant", parts: [{ type: STAGE, data }] } });
       }
       return count(answer);
@@ -89,17 +86,68 @@ export async function createStages(kind: string, context: AgentContext): Promise
   };
 }
 
-function readStage(data: Json): { readonly kind: string; readonly key: string; readonly reply: StageReply } | undefined {
+/** Replies that no stage of this attempt has taken yet, by their places, oldest first. */
+type Replies = Map<string, StageReply[]>;
+
+const repliesOf = new WeakMap<AgentContext, Promise<Replies>>();
+
+/** What earlier attempts of the turn have stored; read before this one stores anything. */
+function earlierReplies(context: AgentContext): Promise<Replies> {
+  let replies = repliesOf.get(context);
+  if (replies === undefined) {
+    replies = readReplies(context);
+    repliesOf.set(context, replies);
+  }
+  return replies;
+}
+
+async function readReplies(context: AgentContext): Promise<Replies> {
+  const replies: Replies = new Map();
+  for (const { parts } of await context.steps())
+    for (const part of parts) {
+      const stored = part.type === STAGE ? readStage(part.data) : undefined;
+      if (stored === undefined) continue;
+      const same = replies.get(stored.place);
+      if (same === undefined) replies.set(stored.place, [stored.reply]);
+      else same.push(stored.reply);
+    }
+  return replies;
+}
+
+function readStage(data: Json): { readonly place: string; readonly reply: StageReply } | undefined {
   if (!isRecord(data)) return undefined;
-  const { kind, key, agent, parts, usage } = data;
+  const { kind, key, agent, asked, parts, usage } = data;
   if (typeof kind !== "string" || typeof key !== "string" || typeof agent !== "string" || !Array.isArray(parts)) return undefined;
   const stored = parts as readonly Part[];
   const cost = readUsage(usage);
+  const text = textOf({ parts: stored });
   return {
-    kind,
-    key,
-    reply: { agent, text: textOf({ parts: stored }), parts: stored, ...(cost === undefined ? undefined : { usage: cost }) },
+    place: placeOf({ kind, key, agent, asked: typeof asked === "string" ? asked : undefined }),
+    reply: { agent, text, parts: stored, ...(cost === undefined ? undefined : { usage: cost }) },
   };
+}
+
+interface Place {
+  readonly kind: string;
+  readonly key: string;
+  readonly agent: string;
+  readonly asked: string | undefined;
+}
+
+function placeOf({ kind, key, agent, asked = "" }: Place): string {
+  return JSON.stringify([kind, key, agent, asked]);
+}
+
+/** Of what an agent is asked, without id and time, which differ from attempt to attempt. Undefined for what is no message. */
+function digestOf(input: MessageInput): string | undefined {
+  try {
+    const { role, parts } = toMessage(input, "user");
+    return createHash("sha256")
+      .update(JSON.stringify([role, parts]))
+      .digest("base64url");
+  } catch {
+    return undefined;
+  }
 }
 
 function stageError(error: unknown, place: string, signal: AbortSignal): unknown {

@@ -4,6 +4,7 @@ import {
   type Execute,
   isAixgoError,
   type Message,
+  type Part,
   type Runtime,
   textOf,
   userMessage,
@@ -124,6 +125,62 @@ describe("sequential", () => {
     await runtime.callWithSession("main", "other", session.id);
     expect(calls).toBe(2);
   });
+
+  it("may be called several times in one turn: each call asks for itself, and goes on for itself after a crash", async () => {
+    const asked: string[] = [];
+    let broken = true;
+    const { runtime, session } = await inSession({
+      main: async (input, context) => {
+        const pair = sequential(["a", "b"]);
+        const texts: string[] = [];
+        for (const text of ["one", "two", "two"]) {
+          const task = { ...input, parts: [{ type: "text", text }] } as const;
+          const answer = (await pair(task, context)) as { readonly parts: readonly Part[] };
+          texts.push(textOf(answer));
+        }
+        return texts.join(" ");
+      },
+      a: (input) => {
+        asked.push(textOf(input));
+        return `${textOf(input)}/${asked.length}`;
+      },
+      b: (input) => {
+        if (broken && asked.length === 3) throw new Error("crash");
+        return textOf(input);
+      },
+    });
+    await using _ = runtime;
+    await expect(runtime.callWithSession("main", "x", session.id, { turnKey: "k" })).rejects.toMatchObject({ code: "AGENT_FAILED" });
+    broken = false;
+    expect((await runtime.callWithSession("main", "x", session.id, { turnKey: "k" })).text).toBe("one/1 two/2 two/3");
+    expect(asked).toEqual(["one", "two", "two"]);
+    expect((await runtime.callWithSession("main", "x", session.id)).text).toBe("one/4 two/5 two/6");
+  });
+
+  it("asks again, after a crash, an agent that is asked something else now", async () => {
+    let version = 0;
+    const { runtime, session } = await inSession({
+      main: sequential([{ agent: "a", input: () => `version ${(version += 1)}` }, "b"]),
+      a: (input) => textOf(input),
+      b: (input) => {
+        if (version === 1) throw new Error("crash");
+        return textOf(input);
+      },
+    });
+    await using _ = runtime;
+    await expect(runtime.callWithSession("main", "x", session.id, { turnKey: "k" })).rejects.toThrow();
+    expect((await runtime.callWithSession("main", "x", session.id, { turnKey: "k" })).text).toBe("version 2");
+  });
+
+  it("stores the text of a stage once: a reply of 9 MB fits into a line of 16", async () => {
+    const { runtime, session } = await inSession({
+      main: sequential(["a", "b"]),
+      a: () => "x".repeat(9_000_000),
+      b: (input) => String(textOf(input).length),
+    });
+    await using _ = runtime;
+    expect((await runtime.callWithSession("main", "x", session.id)).text).toBe("9000000");
+  }, 30_000);
 
   it("lends the conversation only where asked, and its stages are never shown to a model", async () => {
     const model = createScriptedModel(["one", "two", "three", "four"]);
@@ -260,6 +317,15 @@ describe("router", () => {
     });
   });
 
+  it("blames its classifier for an answer that is no classification", async () => {
+    const { runtime } = await inSession({ main: router({ routes: { x: "a" }, classifier: "sorter" }), sorter: () => "x, surely", a: () => "A" });
+    await using _ = runtime;
+    await expect(runtime.call("main", "q")).rejects.toMatchObject({
+      code: "AGENT_FAILED",
+      message: expect.stringMatching(/router "main": the answer of its classifier "sorter" is no classification: .*not JSON/) as string,
+    });
+  });
+
   it("with a session goes the same way again after a crash", async () => {
     const model = createScriptedModel([label("refund"), label("other")]);
     let broken = true;
@@ -341,6 +407,13 @@ describe("reflection", () => {
       ["task", "x got 3"],
       ["rate x", "rate xx"],
     ]);
+  });
+
+  it("says true or false of a judgement that is neither", async () => {
+    const accept = (): boolean => "fine" as unknown as boolean;
+    const { runtime } = await inSession({ main: reflection({ author: "a", critic: "a", accept }), a: () => "A" });
+    await using _ = runtime;
+    expect((await runtime.call("main", "q")).message.metadata).toEqual({ drafts: 1, accepted: true });
   });
 
   it("with a session goes on with the draft that was stored", async () => {
