@@ -11,7 +11,7 @@ import {
 } from "@modelcontextprotocol/sdk/types.js";
 import { MAX_TIMER_MS, within } from "./deadline.ts";
 import { cutText } from "./json.ts";
-import { wordsOf } from "./tool-result.ts";
+import { readValidation, wordsOf } from "./tool-result.ts";
 
 export interface McpConnectionOptions {
   /** How errors name the server. */
@@ -27,7 +27,8 @@ export interface McpConnectionOptions {
 
 /** A client that connects when it is needed, and anew after its server has ended. */
 export interface McpConnection {
-  list(signal?: AbortSignal): Promise<readonly McpTool[]>;
+  /** @throws AixgoError `MCP_UNAVAILABLE`, also for a list that the protocol does not allow; `LIMIT_EXCEEDED` */
+  list(): Promise<readonly McpTool[]>;
   /** @throws Error in words for the model; `CANCELLED` by the signal, which the server is told */
   call(name: string, input: { readonly [key: string]: unknown }, signal: AbortSignal): Promise<CallToolResult>;
   close(): Promise<void>;
@@ -105,23 +106,30 @@ export function createMcpConnection(options: McpConnectionOptions): McpConnectio
     }
   }
 
+  async function listTools(connected: Client): Promise<readonly McpTool[]> {
+    const tools: McpTool[] = [];
+    let cursor: string | undefined;
+    for (let page = 0; page < MAX_PAGES; page += 1) {
+      const found = await connected.listTools(cursor === undefined ? {} : { cursor }, { timeout: options.connectTimeoutMs });
+      tools.push(...found.tools);
+      cursor = found.nextCursor;
+      if (cursor === undefined) return tools;
+      if (tools.length > MAX_TOOLS) break;
+    }
+    throw new AixgoError("LIMIT_EXCEEDED", `${label} has more than ${MAX_TOOLS} tools, or more than ${MAX_PAGES} pages of them`);
+  }
+
   return {
-    list: (signal) =>
-      request(async (connected) => {
-        const tools: McpTool[] = [];
-        let cursor: string | undefined;
-        for (let page = 0; page < MAX_PAGES; page += 1) {
-          const found = await connected.listTools(cursor === undefined ? {} : { cursor }, {
-            timeout: options.connectTimeoutMs,
-            ...(signal === undefined ? {} : { signal }),
-          });
-          tools.push(...found.tools);
-          cursor = found.nextCursor;
-          if (cursor === undefined) return tools;
-          if (tools.length > MAX_TOOLS) break;
-        }
-        throw new AixgoError("LIMIT_EXCEEDED", `${label} has more than ${MAX_TOOLS} tools, or more than ${MAX_PAGES} pages of them`);
-      }),
+    async list() {
+      try {
+        return await request(listTools);
+      } catch (error) {
+        if (error instanceof AixgoError) throw error;
+        const problem = isBadAnswer(error) ? `a list of tools that MCP does not allow: ${issuesOf(error)}` : words(error);
+        const retryable = !isBadAnswer(error);
+        throw unavailable(`${label} ${isBadAnswer(error) ? "gave" : "did not list its tools:"} ${problem}`, error, retryable);
+      }
+    },
     async call(name, input, signal) {
       try {
         // The tool's own deadline aborts the signal; the client's must not come before it.
@@ -135,6 +143,8 @@ export function createMcpConnection(options: McpConnectionOptions): McpConnectio
         if (closed) throw unavailable(`${label} was closed during the call; its outcome is unknown`, error);
         if (ended) throw unavailable(`${label} ended during the call; its outcome is unknown. The next call starts it again`, error);
         if (error instanceof McpError) throw new Error(`${label} refused the call: ${words(error)}`, { cause: error });
+        if (isBadAnswer(error))
+          throw new Error(`${label} has answered the call, but with what MCP does not allow: ${issuesOf(error)}`, { cause: error });
         throw unavailable(`the connection to ${label} failed during the call; its outcome is unknown: ${words(error)}`, error);
       }
     },
@@ -152,8 +162,14 @@ export function createMcpConnection(options: McpConnectionOptions): McpConnectio
 }
 
 /** An answer of the wrong shape: the connection is sound, and other calls may be under way. */
-function isBadAnswer(error: unknown): boolean {
+function isBadAnswer(error: unknown): error is Error & { readonly issues: unknown } {
   return error instanceof Error && "issues" in error;
+}
+
+/** What the SDK's schemas found: its own words are lines of JSON. */
+function issuesOf({ issues }: { readonly issues: unknown }): string {
+  const read = readValidation({ issues });
+  return "problem" in read ? cutText(read.problem, MAX_WORDS) : "it does not say why";
 }
 
 function isLostSession(error: unknown): boolean {
@@ -164,6 +180,6 @@ function words(error: unknown): string {
   return cutText(wordsOf(error), MAX_WORDS);
 }
 
-function unavailable(problem: string, cause?: unknown): AixgoError {
-  return new AixgoError("MCP_UNAVAILABLE", problem, { retryable: true, ...(cause === undefined ? {} : { cause }) });
+function unavailable(problem: string, cause?: unknown, retryable: boolean = true): AixgoError {
+  return new AixgoError("MCP_UNAVAILABLE", problem, { retryable, ...(cause === undefined ? {} : { cause }) });
 }

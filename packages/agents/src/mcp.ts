@@ -83,7 +83,7 @@ const KINDS = { command: ["args", "env", "cwd", "stderr"], url: ["headers"], tra
  * again. Tools that the server does not call read-only or idempotent are `once`.
  *
  * @throws AixgoError `INVALID_OPTION` naming the option, or the names that clash; `MCP_UNAVAILABLE` if the server cannot be
- * reached; `LIMIT_EXCEEDED` for more than 1000 tools
+ * reached, or lists its tools in a way that MCP does not allow; `LIMIT_EXCEEDED` for more than 1000 tools
  */
 export async function createMcpTools(options: McpToolsOptions): Promise<McpTools> {
   check("createMcpTools", "", CHECKS, options, []);
@@ -197,6 +197,7 @@ function toolsOf(listed: readonly McpTool[], { label, prefix, timeoutMs, connect
   for (const { name, description, inputSchema, annotations } of listed) {
     // Servers use dots and slashes, which model providers refuse.
     const shown = `${prefix}${name}`.replaceAll(/[^a-zA-Z0-9_-]/g, "_");
+    if (name === "") throw invalid("createMcpTools", `${label} has a tool without a name; leave it out with allow`);
     if (shown.length > 64)
       throw invalid(
         "createMcpTools",

@@ -1,4 +1,5 @@
 import { type AgentContext, AixgoError, type Json, type ToolOutput } from "@aixgo/core";
+import { isRecord } from "./json.ts";
 
 /** A Standard Schema (zod, valibot, arktype …). `validate` may answer at once or later. */
 export interface StandardInput<I> {
@@ -57,15 +58,17 @@ export function tool<I>(tool: Tool<I>): Tool<I> {
 /**
  * Tools from several places in one record.
  *
- * @throws AixgoError `INVALID_OPTION` for a name that two of them have: give one of them a prefix
+ * @throws AixgoError `INVALID_OPTION` for a name that two of them have (give one of them a prefix), and for what is no record
  */
 export function mergeTools(...records: readonly Readonly<Record<string, Tool>>[]): Readonly<Record<string, Tool>> {
   const merged = new Map<string, Tool>();
-  for (const record of records)
+  records.forEach((record, index) => {
+    if (!isRecord(record)) throw new AixgoError("INVALID_OPTION", `mergeTools: argument ${index + 1} is no record of tools by their names`);
     for (const [name, each] of Object.entries(record)) {
       if (merged.has(name))
         throw new AixgoError("INVALID_OPTION", `mergeTools: two tools are named ${name}; give one of them another name, or a prefix`);
       merged.set(name, each);
     }
+  });
   return Object.fromEntries(merged);
 }

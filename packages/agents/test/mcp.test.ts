@@ -318,6 +318,67 @@ describe("a transport of one's own", () => {
   });
 });
 
+/** A server that speaks JSON-RPC and answers `tools/list` and `tools/call` with whatever it is told to; undefined: not at all. */
+function careless(answers: { readonly list?: unknown; readonly call?: unknown; readonly error?: unknown }): () => Transport {
+  return () => {
+    const [near, far] = InMemoryTransport.createLinkedPair();
+    far.onmessage = (message) => {
+      if (!("id" in message) || !("method" in message)) return;
+      const { id, method, params } = message;
+      const told = { protocolVersion: params?.["protocolVersion"], capabilities: { tools: {} }, serverInfo: { name: "s", version: "1" } };
+      const result = method === "initialize" ? told : method === "tools/list" ? answers.list : answers.call;
+      if (method === "tools/list" && answers.error !== undefined)
+        void far.send({ jsonrpc: "2.0", id, error: answers.error } as Parameters<typeof far.send>[0]);
+      else if (result !== undefined) void far.send({ jsonrpc: "2.0", id, result } as Parameters<typeof far.send>[0]);
+    };
+    return near;
+  };
+}
+
+describe("a server that does not keep to the protocol", () => {
+  const input = { type: "object" };
+  it.each([
+    ["no input schema", { tools: [{ name: "t" }] }, /gave a list of tools that MCP does not allow: tools\.0\.inputSchema: /],
+    ["an input that is no object", { tools: [{ name: "t", inputSchema: { type: "string" } }] }, /tools\.0\.inputSchema\.type: /],
+    ["no list", { tools: "t" }, /does not allow: tools: /],
+  ])("and lists a tool with %s is MCP_UNAVAILABLE, and not to be asked again", async (_, list, words) => {
+    await expect(createMcpTools({ transport: careless({ list }) })).rejects.toMatchObject({
+      code: "MCP_UNAVAILABLE",
+      retryable: false,
+      message: expect.stringMatching(words) as string,
+    });
+  });
+
+  it("and lists a tool without a name is refused", async () => {
+    const transport = careless({ list: { tools: [{ name: "", inputSchema: input }] } });
+    await expect(createMcpTools({ transport, prefix: "p_" })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: expect.stringContaining("a tool without a name") as string,
+    });
+  });
+
+  it("and refuses to list its tools, or never does, is MCP_UNAVAILABLE", async () => {
+    const refuses = createMcpTools({ transport: careless({ error: { code: -32601, message: "not today" } }) });
+    await expect(refuses).rejects.toMatchObject({
+      code: "MCP_UNAVAILABLE",
+      message: expect.stringMatching(/did not list its tools: .*not today/) as string,
+    });
+    await expect(createMcpTools({ transport: careless({}), connectTimeoutMs: 200 })).rejects.toMatchObject({
+      code: "MCP_UNAVAILABLE",
+      retryable: true,
+    });
+  });
+
+  it("and gives a result that is none: the model is told that the call was answered, and what is wrong", async () => {
+    const list = { tools: [{ name: "t", inputSchema: input }] };
+    const { tools } = await connect({ transport: careless({ list, call: { content: "done" } }) });
+    expect(await use(tools, "t")).toEqual({
+      type: "error-text",
+      value: expect.stringMatching(/has answered the call, but with what MCP does not allow: content: [^{[]*$/) as string,
+    });
+  });
+});
+
 describe("options", () => {
   it.each([
     [{}, "exactly one of command, url and transport"],
@@ -336,6 +397,11 @@ describe("options", () => {
       code: "INVALID_OPTION",
       message: expect.stringContaining(words),
     });
+  });
+
+  it("mergeTools refuses what is no record of tools", () => {
+    for (const given of [undefined, null, [], "tools"])
+      expect(() => mergeTools({}, given as never)).toThrow(/mergeTools: argument 2 is no record of tools/);
   });
 
   it("mergeTools refuses a name that is there twice, and the merged tools work together", async () => {
