@@ -318,7 +318,11 @@ describe("router", () => {
   });
 
   it("blames its classifier for an answer that is no classification", async () => {
-    const { runtime } = await inSession({ main: router({ routes: { x: "a" }, classifier: "sorter" }), sorter: () => "x, surely", a: () => "A" });
+    const { runtime } = await inSession({
+      main: router({ routes: { x: "a" }, classifier: "sorter" }),
+      sorter: () => "x, surely",
+      a: () => "A",
+    });
     await using _ = runtime;
     await expect(runtime.call("main", "q")).rejects.toMatchObject({
       code: "AGENT_FAILED",

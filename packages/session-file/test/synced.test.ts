@@ -166,6 +166,26 @@ describe.skipIf(!isLinux)(
       expectSynced();
     });
 
+    it("an append to a session whose creator was killed before its name was durable", async () => {
+      await createWith(backend, 0);
+      const writer = new LineWriter();
+      ledger.failFolders(true);
+      await expect(backend.create(request(writer))).rejects.toThrow();
+      writer.seq = 0;
+      ledger.failFolders(false);
+      const other = open(store, { durability: "disk" });
+      await append(other, writer, "acknowledged");
+      expectSynced();
+      await other.close();
+    });
+
+    it("a rewrite to a lone header", async () => {
+      const writer = await createWith(backend, 2);
+      const next = new LineWriter({ id: writer.ref.id });
+      await backend.rewrite(writer.ref, { expect: writer.position, next: next.ref, lines: lines(next, 0) });
+      expectSynced();
+    });
+
     it("a rewrite, and attachments that go with it", async () => {
       const writer = await createWith(backend, 2);
       await blobs().put(writer.ref, undefined, bytesOf("secret"));

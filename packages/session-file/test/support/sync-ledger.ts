@@ -5,9 +5,9 @@ import { basename, dirname, join, relative } from "node:path";
 const original = { ...fs };
 type Callback = (error: Error | null, ...more: unknown[]) => void;
 
-/** What a power cut could take back: written and not synced, named or removed and the folder not synced. */
+/** What a power cut could take back: written and not synced, named or removed and the folder not synced, or replaced by what was not. */
 export interface SyncLedger {
-  /** Of these paths, relative to the store: `bytes <file>`, `name <file or folder>`. */
+  /** Of these paths, relative to the store: `bytes <file>`, `name <file or folder>`, and for good `replaced too soon <file>`. */
   unsynced(matters: (path: string) => boolean): string[];
   /** What of these paths was not synced when each got its name, or lost it. Begins with the call. */
   moments(matters: (path: string) => boolean): readonly { readonly at: string; readonly unsynced: readonly string[] }[];
@@ -23,6 +23,7 @@ export function watchSyncs(store: string): SyncLedger {
   const onDisk = new Map<number, number>();
   /** Names that came, went or stand for something else now, by folder. */
   const names = new Map<string, Set<string>>();
+  const replacedTooSoon = new Set<string>();
   let areFoldersFailing = false;
   let noted: { readonly matters: (path: string) => boolean; readonly all: { at: string; unsynced: readonly string[] }[] } | undefined;
 
@@ -33,6 +34,7 @@ export function watchSyncs(store: string): SyncLedger {
     const folder = dirname(path);
     names.set(folder, (names.get(folder) ?? new Set()).add(basename(path)));
   };
+  const isDirty = (ino: number): boolean => (written.get(ino) ?? 0) > (onDisk.get(ino) ?? 0);
   const unsynced = (matters: (path: string) => boolean): string[] => {
     const found: string[] = [];
     for (const [folder, own] of names) {
@@ -43,8 +45,9 @@ export function watchSyncs(store: string): SyncLedger {
     }
     for (const path of original.readdirSync(store, { recursive: true }) as string[]) {
       const stat = statOf(join(store, path));
-      if (stat !== undefined && (written.get(stat.ino) ?? 0) > (onDisk.get(stat.ino) ?? 0) && matters(path)) found.push(`bytes ${path}`);
+      if (stat !== undefined && isDirty(stat.ino) && matters(path)) found.push(`bytes ${path}`);
     }
+    for (const path of replacedTooSoon) if (matters(path)) found.push(`replaced too soon ${path}`);
     return found.toSorted();
   };
 
@@ -110,6 +113,8 @@ export function watchSyncs(store: string): SyncLedger {
       named(path);
     },
     renameSync: (from: string, to: string) => {
+      // The name may reach the disk before the bytes do: then neither what was there nor what replaced it is left.
+      if (statOf(to)?.isFile() === true && isDirty(original.statSync(from).ino)) replacedTooSoon.add(relative(store, to));
       original.renameSync(from, to);
       named(from);
       named(to);
