@@ -61,7 +61,9 @@ function isPassing(status: number): boolean {
 }
 
 /** `Retry-After` is seconds or a date (RFC 9110, 10.2.3); `retry-after-ms` is what some providers send beside it. */
-function readRetryAfter(headers: unknown): number | undefined {
+function readRetryAfter(given: unknown): number | undefined {
+  // The AI SDK's errors have a record; whoever hands on what `fetch` gave has `Headers`.
+  const headers = given instanceof Headers ? Object.fromEntries(given) : given;
   if (!isRecord(headers)) return undefined;
   const named = (wanted: string): string | undefined => {
     const found = Object.entries(headers).find(([name]) => name.toLowerCase() === wanted)?.[1];

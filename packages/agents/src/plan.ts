@@ -82,9 +82,15 @@ function waves(steps: readonly PlanStep[]): { readonly waves: readonly (readonly
 /**
  * The steps of a plan in waves: the steps of one wave need only those of the waves before, so they can be done at once.
  *
- * @throws AixgoError `INVALID_INPUT` if steps depend on each other in a circle, or on a step that is not there
+ * @throws AixgoError `INVALID_INPUT` if steps depend on each other in a circle, or on a step that is not there, and for what is no plan
  */
 export function planWaves(plan: Plan): readonly (readonly PlanStep[])[] {
+  const steps: unknown = isRecord(plan) ? plan["steps"] : undefined;
+  if (!Array.isArray(steps) || !steps.every((step) => isRecord(step) && Array.isArray(step["dependsOn"])))
+    throw new AixgoError(
+      "INVALID_INPUT",
+      "planWaves: it was given no plan, whose steps each say what they depend on; read one with readPlan",
+    );
   const ordered = waves(plan.steps);
   if (ordered.left.length > 0)
     throw new AixgoError(

@@ -22,7 +22,8 @@ export interface ProducerOptions {
   readonly logger?: Logger;
 }
 
-const pace: Check = (value) => (value === Infinity ? `must be whole milliseconds from 1 to ${MAX_TIMER_MS}` : duration(value));
+const pace: Check = (value) =>
+  value === Infinity || duration(value) !== undefined ? `must be whole milliseconds from 1 to ${MAX_TIMER_MS}` : undefined;
 const CHECKS: Checks<ProducerOptions> = {
   name: words,
   role: text,

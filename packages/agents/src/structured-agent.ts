@@ -12,7 +12,7 @@ import {
 import { throwIfAborted } from "./deadline.ts";
 import { type HistoryBudget, readHistory } from "./history.ts";
 import { schemaAsJson } from "./json-schema.ts";
-import { toJson } from "./json.ts";
+import { isRecord, toJson } from "./json.ts";
 import { MODEL_AGENT_CHECKS, MODEL_DEFAULTS, type ModelAgentOptions, resolveModelOptions } from "./model-options.ts";
 import { streamWithRetries } from "./model-retry.ts";
 import { check, type Checks, record, schema as standardSchema, whole, words } from "./option-check.ts";
@@ -134,14 +134,23 @@ export function structuredAgent<O>(options: StructuredAgentOptions<O>, answerOf:
 /**
  * What a structured agent answered, checked by its schema again and as the schema makes it: dates, defaults, transforms.
  *
- * @throws AixgoError `INVALID_INPUT` if the text is not JSON of that schema
+ * @throws AixgoError `INVALID_INPUT` if the text is not JSON of that schema, and for what is no reply; `INVALID_OPTION` for what is no schema
  */
 export async function readOutput<O>(schema: StandardInput<O>, reply: { readonly text: string } | Pick<Message, "parts">): Promise<O> {
   const problem = standardSchema(schema);
   if (problem !== undefined) throw new AixgoError("INVALID_OPTION", `readOutput: the schema ${problem}`);
-  const read = await readJson("text" in reply ? reply.text : textOf(reply), schema);
+  const read = await readJson(textIn(reply), schema);
   if ("problem" in read) throw new AixgoError("INVALID_INPUT", `readOutput: the reply does not fit the schema: ${read.problem}`);
   return read.value;
+}
+
+function textIn(reply: unknown): string {
+  if (isRecord(reply)) {
+    const { text, parts } = reply;
+    if (typeof text === "string") return text;
+    if (Array.isArray(parts)) return textOf({ parts: parts as Message["parts"] });
+  }
+  throw new AixgoError("INVALID_INPUT", "readOutput: it was given neither a reply with a text nor a message with parts");
 }
 
 async function readJson<O>(text: string, schema: StandardInput<O>): Promise<Fitting<O> | { readonly problem: string }> {

@@ -113,10 +113,18 @@ async function runTool(
   try {
     // The copy is the tool's to change: what is stored stays.
     const input = structuredClone(call.input);
-    const late = (): Error => new AixgoError("TIMEOUT", `it took longer than ${timeoutMs} ms; its outcome is unknown`);
+    let hasBegun = false;
+    const late = (): Error =>
+      new AixgoError(
+        "TIMEOUT",
+        hasBegun
+          ? `it took longer than ${timeoutMs} ms; its outcome is unknown`
+          : `it did not run: to check its input and ask whether it may run took longer than ${timeoutMs} ms`,
+      );
     const done = await observeTool(context.observe, call, async () => {
       const work = execute(tool, input, {
         approve: () => asking.approve(approvalRequest(call, step, context)),
+        begins: () => void (hasBegun = true),
         context: toolContext(context, toolCallId, own.signal, asking.suspend),
       });
       try {
@@ -189,7 +197,7 @@ type Executed = { readonly value: unknown } | { readonly problem: string } | { r
 async function execute(
   tool: Tool,
   input: unknown,
-  { approve, context }: { readonly approve: () => Promise<Json>; readonly context: ToolContext },
+  { approve, begins, context }: { readonly approve: () => Promise<Json>; readonly begins: () => void; readonly context: ToolContext },
 ): Promise<Executed> {
   const checked = readValidation(await tool.inputSchema["~standard"].validate(input));
   if ("problem" in checked) return checked;
@@ -199,6 +207,9 @@ async function execute(
     const denied = denialOf(await approve());
     if (denied !== undefined) return { denied };
   }
+  // Time was up, or the agent does not wait any more: nobody would hear of a run that began now.
+  context.signal.throwIfAborted();
+  begins();
   return { value: await tool.execute(checked.value, context) };
 }
 

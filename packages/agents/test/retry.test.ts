@@ -91,6 +91,12 @@ describe("a model that fails for a reason that may pass", () => {
     expect(textOf((await createConversation().attempt(past.agent)).answer)).toBe("Fine.");
   });
 
+  it("is understood though its error carries the Headers that fetch gave", async () => {
+    const { model, agent } = agentOf([{ error: status(429, { responseHeaders: new Headers({ "Retry-After": "3600" }) }) }, "never"]);
+    await expect(createConversation().attempt(agent)).rejects.toMatchObject({ details: { retryAfterMs: 3_600_000 } });
+    expect(model.calls).toHaveLength(1);
+  });
+
   it.each(["3600", new Date(Date.now() + 3_600_000).toUTCString()])(
     "that asks for longer than maxDelayMs is not called again, and the error says how long: %s",
     async (value) => {

@@ -125,6 +125,11 @@ describe("a structured agent", () => {
     });
     await expect(readOutput(person, { text: '{"born":"x"}' })).rejects.toThrow("name: ");
     await expect(readOutput({} as never, { text: ada })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+    for (const none of [undefined, null, "Hello", {}, { text: 5 }, { parts: "x" }])
+      await expect(readOutput(person, none as never)).rejects.toMatchObject({
+        code: "INVALID_INPUT",
+        message: expect.stringContaining("neither a reply with a text nor a message with parts") as string,
+      });
   });
 
   it.each([
@@ -270,6 +275,13 @@ describe("a planner", () => {
         expect(done.size).toBe(steps.length);
       }),
     );
+  });
+
+  it("has no waves if it is no plan", () => {
+    for (const none of [undefined, {}, { steps: "x" }, { steps: [null] }, { steps: [{ id: "a" }] }])
+      expect(() => planWaves(none as never)).toThrowError(
+        expect.objectContaining({ code: "INVALID_INPUT", message: expect.stringContaining("no plan") as string }),
+      );
   });
 
   it.each([

@@ -258,3 +258,23 @@ describe("a tool's context", () => {
     expect(lines.join()).not.toContain("hunter2");
   });
 });
+
+describe("a call whose time is up before its tool runs", () => {
+  it.each([
+    ["its schema still checks", (late: Promise<unknown>) => ({ inputSchema: anything.refine(() => late.then(() => true)) })],
+    ["it is still asked whether it needs approval", (late: Promise<unknown>) => ({ needsApproval: () => late.then(() => false) })],
+  ])("because %s: the model is told that it did not run, and it never does", async (_, slow) => {
+    let runs = 0;
+    let answer = (): void => {};
+    const late = new Promise<void>((resolve) => (answer = resolve));
+    const given = { inputSchema: anything, execute: () => (runs += 1), ...slow(late) };
+    const { output } = await told(tool(given as Tool), { toolTimeoutMs: 20 });
+    expect(output).toEqual({
+      type: "error-text",
+      value: expect.stringMatching(/^The tool failed: it did not run: .* longer than 20 ms/) as string,
+    });
+    answer();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(runs).toBe(0);
+  });
+});
