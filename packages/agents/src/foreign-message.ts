@@ -1,4 +1,4 @@
-import { AixgoError, type Json, type MessageDraft, type ProviderCarry, toMessage } from "@aixgo/core";
+import { AixgoError, type Json, type Message, type MessageDraft, type ProviderCarry, toMessage } from "@aixgo/core";
 import { isRecord, toJson } from "./json.ts";
 import { OWN } from "./ui-message.ts";
 
@@ -68,6 +68,22 @@ export function fileUrl(url: unknown, place: Place): string {
     place,
     `must be a data:, https: or attachment: address${scheme === undefined ? "" : `, not ${scheme}`}; upload the file, or send it as data:`,
   );
+}
+
+/** Messages of ours, from callers who may have others in their hands. */
+export function ownMessages<M extends Pick<Message, "role" | "parts">>(messages: readonly M[], of: string): readonly M[] {
+  const place = { text: `${of}: messages` };
+  list(messages, place).forEach((message, index) => {
+    const at = inside(place, `[${index}]`);
+    const { role, parts } = foreign(message, at);
+    name(role, inside(at, ".role"));
+    const within = inside(at, ".parts");
+    list(parts, within).forEach((part, number) => {
+      const here = inside(within, `[${number}]`);
+      name(foreign(part, here)["type"], inside(here, ".type"));
+    });
+  });
+  return messages;
 }
 
 /** The last check: what a message must be to be stored. */

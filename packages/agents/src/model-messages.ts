@@ -1,4 +1,5 @@
 import type { Message } from "@aixgo/core";
+import { ownMessages } from "./foreign-message.ts";
 import { isRecord } from "./json.ts";
 import { promptOf } from "./prompt.ts";
 import type { UIJson, UIProviderMetadata } from "./ui-message.ts";
@@ -29,9 +30,11 @@ export type AIModelMessage =
  * A conversation as model messages of the AI SDK, for `generateText` and its like. What is true of an agent's prompt is true of
  * it: each call is followed by exactly one result, a call without a result is told as interrupted, ids are unique, system
  * messages come first; `data-…` parts, empty messages and results without a call are left out.
+ *
+ * @throws AixgoError `INVALID_INPUT` for what is no message of ours, naming the place
  */
 export function toModelMessages(messages: readonly Pick<Message, "role" | "parts">[]): AIModelMessage[] {
-  return promptOf(messages, "v3").map((message) => clean(message) as AIModelMessage);
+  return promptOf(ownMessages(messages, "toModelMessages"), "v3").map((message) => clean(message) as AIModelMessage);
 }
 
 /** The AI SDK wants provider data to be an object for each provider; what is not is left out. */

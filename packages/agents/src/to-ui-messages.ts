@@ -10,6 +10,7 @@ import {
   type WaitingRequest,
 } from "@aixgo/core";
 import { denialOf } from "./approval.ts";
+import { ownMessages } from "./foreign-message.ts";
 import { isRecord } from "./json.ts";
 import { resultsAfter } from "./prompt.ts";
 import { isOutcomeUnknown } from "./tool-runner.ts";
@@ -34,8 +35,11 @@ export interface ToUIMessagesOptions {
  * or waits for approval. Sources are source parts; `data-…` parts stay what they are.
  *
  * `fromUIMessages` makes the same conversation of it: roles, parts, results, ids but for those of the inner steps.
+ *
+ * @throws AixgoError `INVALID_INPUT` for what is no message of ours, naming the place
  */
-export function toUIMessages(messages: readonly Message[], options: ToUIMessagesOptions = {}): UIChatMessage[] {
+export function toUIMessages(given: readonly Message[], options: ToUIMessagesOptions = {}): UIChatMessage[] {
+  const messages = ownMessages(given, "toUIMessages");
   const chat: UIChatMessage[] = [];
   let open: UIChatMessage | undefined;
   // Providers use their ids again: what waits is of the last step.

@@ -3,7 +3,7 @@ import { generateText, modelMessageSchema, type ModelMessage } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fromModelMessages, toModelMessages } from "../src/index.ts";
+import { fromModelMessages, toModelMessages, toUIMessages } from "../src/index.ts";
 import { conversation, merged } from "./conversations.ts";
 import { message } from "./harness.ts";
 
@@ -226,6 +226,25 @@ describe("fromModelMessages", () => {
   ])("refuses and names the place: %#", (messages, words) => {
     expect(() => fromModelMessages(messages as never)).toThrowError(
       expect.objectContaining({ code: "INVALID_INPUT", message: expect.stringContaining(words) }),
+    );
+  });
+});
+
+describe.each([
+  ["toModelMessages", toModelMessages],
+  ["toUIMessages", toUIMessages],
+] as const)("%s of what is no conversation of ours", (of, make) => {
+  it.each([
+    [undefined, "messages is not a list"],
+    ["hello", "messages is not a list"],
+    [[null], "messages[0] is not an object"],
+    [[{ role: "user", content: "a model message" }], "messages[0].parts is not a list"],
+    [[message("user", "x"), { parts: [] }], "messages[1].role is not a text"],
+    [[{ role: "user", parts: ["x"] }], "messages[0].parts[0] is not an object"],
+    [[{ role: "user", parts: [{ text: "x" }] }], "messages[0].parts[0].type is not a text"],
+  ])("names the place: %#", (messages, words) => {
+    expect(() => make(messages as never)).toThrowError(
+      expect.objectContaining({ code: "INVALID_INPUT", message: `${of}: ${words}${words.endsWith("text") ? ", or is empty" : ""}` }),
     );
   });
 });

@@ -34,7 +34,7 @@ export type {
 } from "./agent.ts";
 export type { TurnAttachOptions } from "./call-options.ts";
 export type { AttachedTurn, FollowedMessage, OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
-export { toolApprovalOf, toSuspendRequest } from "./suspension.ts";
+export { toDecision, toolApprovalOf, toSuspendRequest } from "./suspension.ts";
 export type { SuspendRequest, ToolApproval, WaitingRequest } from "./suspension.ts";
 export { formatTurnCursor, parseTurnCursor } from "./turn-cursor.ts";
 export type { TurnPlace } from "./turn-cursor.ts";

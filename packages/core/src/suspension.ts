@@ -59,6 +59,14 @@ export function toSuspendRequest(request: SuspendRequest): SuspendRequest {
   };
 }
 
+/**
+ * An answer to a request, checked and copied: as in messages, members that are undefined are left out.
+ * @throws AixgoError `INVALID_INPUT`, naming the place
+ */
+export function toDecision(decision: Json): Json {
+  return copyJson(decision, "decision", { values: 0 });
+}
+
 function bounded(value: unknown, path: string, most: number): string {
   const text = checkedString(value, path);
   if (text === "" || text.length > most) throw invalid(path, `must have 1 to ${most} characters`);

@@ -1,4 +1,4 @@
-import { AixgoError, type Json, type OpenTurn } from "@aixgo/core";
+import { AixgoError, type Json, type OpenTurn, toDecision } from "@aixgo/core";
 import { finishedTurn } from "./finished-turn.ts";
 import { decodeMessage, encodeJson } from "./message-data.ts";
 import { isOnPath } from "./messages.ts";
@@ -22,7 +22,7 @@ export function resumedTurn(
 ): Wanted {
   const { requestId } = given;
   const op = requestOp(requestId);
-  const decision = JSON.parse(encodeJson(given.decision, "decision", maxBytes)) as Json;
+  const decision = JSON.parse(encodeJson(toDecision(given.decision), "decision", maxBytes)) as Json;
 
   const finished = async (mark: TurnMark, reply: Parameters<typeof finishedTurn>[0]["reply"]): Promise<OpenTurn> => {
     const input = decodeMessage(await log.one(mark.turnSeq + 1));

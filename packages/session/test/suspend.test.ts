@@ -262,5 +262,9 @@ describe("a turn that asks somebody", () => {
     for (const bad of [undefined, Number.NaN, () => 1, "\ud800"])
       await expect(s.resume("r1", bad as never, never)).rejects.toThrow(withCode("INVALID_INPUT"));
     expect((await turnsOf(s)).at(-1)).toBe("suspend 1 waits for r1+r2");
+    // As in messages, what is undefined is left out: { approved, reason } with or without a reason.
+    await s.resume("r1", { approved: true, reason: undefined } as never, never);
+    expect(await s.requests({ answered: true })).toMatchObject([{ requestId: "r1", decision: { approved: true } }, { requestId: "r2" }]);
+    expect(Object.keys((await s.requests({ answered: true }))[0]?.decision as object)).toEqual(["approved"]);
   });
 });
