@@ -1,14 +1,6 @@
-import {
-  AixgoError,
-  type AgentContext,
-  isAixgoError,
-  type Json,
-  type SuspendRequest,
-  type ToolCallPart,
-  type ToolOutput,
-  type ToolResultPart,
-} from "@aixgo/core";
+import { AixgoError, type AgentContext, type Json, type ToolCallPart, type ToolOutput, type ToolResultPart } from "@aixgo/core";
 import { approvalRequest, denialOf } from "./approval.ts";
+import { type Approving, askingFor, createAsking } from "./asking.ts";
 import { throwIfAborted, within } from "./deadline.ts";
 import { cutText, isRecord } from "./json.ts";
 import { observeTool } from "./observed.ts";
@@ -123,7 +115,7 @@ async function runTool(
       );
     const done = await observeTool(context.observe, call, async () => {
       const work = execute(tool, input, {
-        approve: () => asking.approve(approvalRequest(call, step, context)),
+        approval: askingFor(approvalRequest(call, step, context), asking, context),
         begins: () => void (hasBegun = true),
         context: toolContext(context, toolCallId, own.signal, asking.suspend),
       });
@@ -158,53 +150,20 @@ async function runTool(
   }
 }
 
-/** What one call asks of a person, and how that went: a tool that hides it cannot make the call forget it. */
-interface Asking {
-  /** The turn waits. */
-  suspended: AixgoError | undefined;
-  /** It cannot be asked for approval, so the call cannot run. */
-  failed: AixgoError | undefined;
-  suspend(request: SuspendRequest): Promise<Json>;
-  approve(request: SuspendRequest): Promise<Json>;
-}
-
-function createAsking(context: AgentContext): Asking {
-  const asking: Asking = {
-    suspended: undefined,
-    failed: undefined,
-    async suspend(request) {
-      try {
-        return await context.suspend(request);
-      } catch (error) {
-        if (isAixgoError(error, "TURN_SUSPENDED")) asking.suspended ??= error;
-        throw error;
-      }
-    },
-    async approve(request) {
-      try {
-        return await asking.suspend(request);
-      } catch (error) {
-        if (isAixgoError(error)) asking.failed = error;
-        throw error;
-      }
-    },
-  };
-  return asking;
-}
-
 type Executed = { readonly value: unknown } | { readonly problem: string } | { readonly denied: { readonly reason?: string } };
 
 async function execute(
   tool: Tool,
   input: unknown,
-  { approve, begins, context }: { readonly approve: () => Promise<Json>; readonly begins: () => void; readonly context: ToolContext },
+  { approval, begins, context }: { readonly approval: Approving; readonly begins: () => void; readonly context: ToolContext },
 ): Promise<Executed> {
   const checked = readValidation(await tool.inputSchema["~standard"].validate(input));
   if ("problem" in checked) return checked;
   const { needsApproval = false } = tool;
-  // Only a plain `false` lets a call run unasked.
-  if ((typeof needsApproval === "function" ? await needsApproval(checked.value) : needsApproval) !== false) {
-    const denied = denialOf(await approve());
+  // Only a plain `false` lets a call run unasked, and only one that nobody was asked about: what somebody said then stands.
+  const asks = (typeof needsApproval === "function" ? await needsApproval(checked.value) : needsApproval) !== false;
+  if (asks || (await approval.isGiven())) {
+    const denied = denialOf(await approval.ask());
     if (denied !== undefined) return { denied };
   }
   // Time was up, or the agent does not wait any more: nobody would hear of a run that began now.
@@ -233,6 +192,7 @@ function toolContext(context: AgentContext, toolCallId: string, signal: AbortSig
         throw new AixgoError("INVALID_INPUT", "a tool cannot store messages while it runs; return what the model should know");
       await context.emit(event);
     },
+    decisionOf: (requestId) => context.decisionOf(requestId),
     call: (agent, input, options) =>
       context.call(agent, input, {
         ...options,

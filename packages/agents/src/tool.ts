@@ -35,7 +35,7 @@ export interface Tool<I = any> {
   /**
    * Asks somebody before the call runs, always or as the checked input demands: the turn is suspended, with a request for each such
    * call whose `data` is `{ type: "tool-approval", toolCallId, toolName, input }`, once the step's other calls have their results. It
-   * is answered with `runtime.resume(…, { approved, reason? })`, or `true` or `false`; any other answer denies. The model is told of a
+   * is answered with `runtime.resume(…, { approved, reason? })`, or `true` or `false`; any other answer denies. What was answered stands, also if the function would not ask any more. The model is told of a
    * denial. A call with a session is needed: without one it rejects with `INVALID_OPTION`. @default false
    */
   readonly needsApproval?: boolean | ((input: I) => boolean | Promise<boolean>);

@@ -99,6 +99,26 @@ describe("a tool that needs approval", () => {
     }
   });
 
+  it("is not run when it was denied, though it would not need approval any more", async () => {
+    const { sessions, session } = await store();
+    let limit = 1;
+    const { pay, paid } = bank({ needsApproval: ({ amount }: { readonly amount: number }) => amount > limit });
+    const { runtime, model } = await node(sessions, [pays("bob", "carol"), "done"], { pay });
+    const [bob, carol] = idsOf(await runtime.callWithSession("assistant", "pay them", session.id)) as [string, string];
+    limit = 100;
+    await runtime.resume(session.id, bob, { approved: false, reason: "not him" });
+    expect((await runtime.resume(session.id, carol, true)).text).toBe("done");
+    expect(paid).toEqual(["carol 5"]);
+    expect(await outputs(session)).toEqual(
+      expect.arrayContaining([
+        { type: "execution-denied", reason: "not him" },
+        { type: "json", value: { paid: 5 } },
+      ]),
+    );
+    expect(model.calls).toHaveLength(2);
+    await wellFormed(session);
+  });
+
   it("waits once the step's other calls have run and are stored, and several wait together", async () => {
     const { sessions, session } = await store();
     const { pay, paid } = bank();

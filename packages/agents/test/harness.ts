@@ -79,6 +79,7 @@ export function createConversation(history: readonly Message[] = [], input: Mess
         setState: async () => {},
         emit: async (event) => void events.push(event),
         suspend: async () => Promise.reject(new AixgoError("INVALID_OPTION", "no session here")),
+        decisionOf: async () => undefined,
         call: options.call ?? (async () => Promise.reject(new AixgoError("AGENT_NOT_FOUND", "no agent here"))),
       };
       const generator = asGenerator(agent.execute(conversation.input, context));

@@ -121,6 +121,11 @@ export interface AgentContext {
    * another turn of the session, or declined or cancelled with it, fails the call with `INVALID_INPUT`.
    */
   suspend(request: SuspendRequest): Promise<Json>;
+  /**
+   * The answer that a request of this turn was given, without asking: what somebody has decided stands, also where the agent would not
+   * ask any more. Undefined: it has none, or there is no session.
+   */
+  decisionOf(requestId: string): Promise<Json | undefined>;
 }
 
 /** An agent's work. The returned message is the answer; a generator yields events on the way and returns the answer. */

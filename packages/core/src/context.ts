@@ -75,6 +75,12 @@ export function createContext(call: Invocation): AgentContext {
         return turn.suspend(asked);
       });
     },
+    decisionOf(requestId) {
+      return guarded(call, async () => {
+        open();
+        return turn?.decisionOf(requestId);
+      });
+    },
   };
   if (call.observe !== undefined) context.observe = call.observe;
   if (call.principal !== undefined) context.principal = call.principal;

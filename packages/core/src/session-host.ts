@@ -96,6 +96,8 @@ export interface OpenTurn {
   run<T>(body: () => T): T;
   /** The answer to a request of this turn; without one it joins `requests` and rejects with `TURN_SUSPENDED`. */
   suspend(request: SuspendRequest): Promise<Json>;
+  /** The answer to a request of this turn, if it was given one. Asks nobody. */
+  decisionOf(requestId: string): Promise<Json | undefined>;
   /** Ends the attempt as `suspended`: `requests` and the release of the lease are one append. */
   endSuspended(): Promise<Reply>;
   /** Ends the attempt as `completed`. A message that this attempt stored already is not stored again. */

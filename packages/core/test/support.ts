@@ -159,6 +159,7 @@ export function observedHost(): ObservedHost {
           return reply;
         },
         suspend: async () => Promise.reject(new Error("this host does not suspend")),
+        decisionOf: async () => undefined,
         endSuspended: async () => Promise.reject(new Error("this host does not suspend")),
         async fail(error) {
           end(`fail ${sessionId} ${isAixgoError(error) ? error.code : String(error)}`);

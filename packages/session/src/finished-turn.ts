@@ -31,6 +31,7 @@ export function finishedTurn(of: {
     setState: ended,
     append: ended,
     suspend: ended,
+    decisionOf: ended,
     endSuspended: ended,
     complete: ended,
     fail: async () => undefined,

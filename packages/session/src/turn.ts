@@ -185,6 +185,10 @@ export class Turn implements OpenTurn {
     );
   }
 
+  async decisionOf(requestId: string): Promise<Json | undefined> {
+    return this.#start.decisions.get(requestId);
+  }
+
   async endSuspended(): Promise<Reply> {
     this.#assertOpen("be suspended");
     const { requests } = this;

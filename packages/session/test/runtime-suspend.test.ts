@@ -260,6 +260,22 @@ describe("resume", () => {
     expect((await runtime.resume(session.id, asked[0] as string, "no")).text).toBe('careful: "no"');
   });
 
+  it("can be looked up, once it is given, without asking for it", async () => {
+    const seen: unknown[] = [];
+    const { runtime, session } = await place({
+      a: async (_, context) => {
+        seen.push(await context.decisionOf("r"), await context.decisionOf("never asked"));
+        return `${JSON.stringify(await context.suspend(question))} ${JSON.stringify(await context.decisionOf("r"))}`;
+      },
+    });
+    expect((await runtime.callWithSession("a", "q", session.id)).turn?.status).toBe("suspended");
+    expect((await runtime.resume(session.id, "r", { n: 1 })).text).toBe('{"n":1} {"n":1}');
+    expect(seen).toEqual([undefined, undefined, { n: 1 }, undefined]);
+    // Without a session nobody has decided anything.
+    runtime.register("b", async (_, context) => String(await context.decisionOf("r")));
+    expect((await runtime.call("b", "q")).text).toBe("undefined");
+  });
+
   it("never takes an answer that comes late, to a question that was declined or cancelled, for another turn's", async () => {
     const { runtime, session } = await place({
       a: async (input, context) => {
