@@ -56,7 +56,9 @@ export function reflection(options: ReflectionOptions): Execute {
     for (let drafts = 1; ; drafts += 1) {
       const draft = await stages.call(`draft ${drafts}`, author, asked, { history });
       const critique = await stages.call(`critique ${drafts}`, critic, askCritic(draft, input), { history });
-      const accepted = Boolean(await accept(critique, draft));
+      const judged: unknown = await accept(critique, draft);
+      // Whatever a caller's own judgement gives.
+      const accepted = Boolean(judged);
       if (accepted || (drafts === maxDrafts && atLimit === "answer")) return asAnswer(draft.parts, stages, { drafts, accepted });
       if (drafts === maxDrafts)
         throw new AixgoError(

@@ -322,6 +322,7 @@ describe("a transport of one's own", () => {
 function careless(answers: { readonly list?: unknown; readonly call?: unknown; readonly error?: unknown }): () => Transport {
   return () => {
     const [near, far] = InMemoryTransport.createLinkedPair();
+    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- a transport of the SDK has no other way
     far.onmessage = (message) => {
       if (!("id" in message) || !("method" in message)) return;
       const { id, method, params } = message;

@@ -13,6 +13,6 @@ function weigh(value: Json): number {
   if (typeof value !== "object" || value === null) return VALUE_BYTES;
   let sum = VALUE_BYTES;
   if (Array.isArray(value)) for (const member of value as readonly Json[]) sum += weigh(member);
-  else for (const [name, member] of Object.entries(value)) sum += Buffer.byteLength(name) + weigh(member as Json);
+  else for (const [name, member] of Object.entries(value)) sum += Buffer.byteLength(name) + weigh(member);
   return sum;
 }

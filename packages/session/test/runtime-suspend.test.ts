@@ -272,7 +272,7 @@ describe("resume", () => {
     expect((await runtime.resume(session.id, "r", { n: 1 })).text).toBe('{"n":1} {"n":1}');
     expect(seen).toEqual([undefined, undefined, { n: 1 }, undefined]);
     // Without a session nobody has decided anything.
-    runtime.register("b", async (_, context) => String(await context.decisionOf("r")));
+    runtime.register("b", async (_, context) => typeof (await context.decisionOf("r")));
     expect((await runtime.call("b", "q")).text).toBe("undefined");
   });
 
