@@ -1,7 +1,7 @@
 import { fromModelMessages, type ModelMessageInput, toModelMessages } from "@aixgo/agents";
-import type { Reply, TurnOptions } from "@aixgo/core";
+import type { Reply, TurnOptions, Usage } from "@aixgo/core";
 import type { Session } from "@aixgo/session";
-import { type LanguageModel, stepCountIs, streamText, type ToolSet } from "ai";
+import { type LanguageModel, type LanguageModelUsage, stepCountIs, streamText, type ToolSet } from "ai";
 
 /** Steps of one turn; a model that still calls tools then has no answer. */
 const MAX_STEPS = 8;
@@ -50,7 +50,7 @@ export function ask(session: Session, question: string, { model, tools, onText, 
       const last = news((await result.response).messages);
       const answer = last.pop();
       for (const draft of last) await turn.append(draft);
-      if (answer?.role === "assistant") return answer;
+      if (answer?.role === "assistant") return { message: answer, usage: counted(await result.totalUsage) };
       if (answer !== undefined) await turn.append(answer);
       const steps = (await result.steps).length;
       const why = steps < MAX_STEPS ? `it stopped with ${await result.finishReason}` : "that is all it is given";
@@ -58,4 +58,9 @@ export function ask(session: Session, question: string, { model, tools, onText, 
     },
     options,
   );
+}
+
+/** Of all steps of this attempt; what the provider does not count is left out. */
+function counted({ inputTokens, outputTokens }: LanguageModelUsage): Usage {
+  return { ...(inputTokens === undefined ? {} : { inputTokens }), ...(outputTokens === undefined ? {} : { outputTokens }) };
 }

@@ -81,7 +81,7 @@ describe("ask", () => {
       tools: lookup(),
     });
     expect(seen).toEqual([["user"], ["user", "assistant", "tool"], ["user", "assistant", "tool", "assistant", "tool"]]);
-    expect(reply.text).toBe("Done.");
+    expect(reply).toMatchObject({ text: "Done.", usage: { inputTokens: 3, outputTokens: 3 } });
     const [, first, results] = await session.messages();
     expect(first?.parts).toMatchObject([
       { type: "reasoning", text: "I need the tool.", providerOptions: { anthropic: { signature: "sig-1" } } },

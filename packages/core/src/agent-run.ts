@@ -1,9 +1,9 @@
 import type { AgentEvent, AgentResult, Execute, Usage } from "./agent.ts";
 import { accept } from "./agent-event.ts";
+import { takeResult } from "./agent-result.ts";
 import { createContext } from "./context.ts";
 import { agentError, badOutput, textOfError } from "./failure.ts";
 import type { Invocation } from "./invocation.ts";
-import { invalid, isPlainObject, kindOf } from "./json.ts";
 import type { MessageDraft, MessageInput } from "./message.ts";
 import { toMessage } from "./message-check.ts";
 
@@ -93,11 +93,8 @@ async function leave(call: Invocation, generator: Generator): Promise<void> {
 
 function answerOf(call: Invocation, result: unknown): Answer {
   try {
-    if (isPlainObject(result) && "message" in result && !("parts" in result)) {
-      const usage = usageOf(result["usage"]);
-      return { draft: draftOf(call, result["message"]), ...(usage === undefined ? undefined : { usage }) };
-    }
-    return { draft: draftOf(call, result) };
+    const { message, usage } = takeResult(result);
+    return { draft: draftOf(call, message), ...(usage === undefined ? undefined : { usage }) };
   } catch (error) {
     throw badOutput(call.agentName, "returned an invalid answer", error);
   }
@@ -112,17 +109,4 @@ function draftOf(call: Invocation, given: unknown): MessageDraft {
   // An agent that returns its input: the answer is a message of its own.
   const { role, parts, metadata } = draft;
   return { role, parts, ...(metadata === undefined ? undefined : { metadata }) };
-}
-
-function usageOf(usage: unknown): Usage | undefined {
-  if (usage === undefined) return undefined;
-  if (!isPlainObject(usage)) throw invalid("usage", `is not an object but ${kindOf(usage)}`);
-  const counts: { inputTokens?: number; outputTokens?: number } = {};
-  for (const key of ["inputTokens", "outputTokens"] as const) {
-    const value = usage[key];
-    if (value === undefined) continue;
-    if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw invalid(`usage.${key}`, "is not a number of at least 0");
-    counts[key] = value;
-  }
-  return counts;
 }

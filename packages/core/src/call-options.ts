@@ -78,12 +78,12 @@ export function checkSignalOption(of: string, options: ReceiveOptions | undefine
   return check(of, options, SIGNAL_ONLY).signal;
 }
 
-export function checkTurnOptions(options: TurnOptions | undefined): TurnOptions {
-  return check("callWithSession", options, TURN);
+export function checkTurnOptions(options: TurnOptions | undefined, of: string = "callWithSession"): TurnOptions {
+  return check(of, options, TURN);
 }
 
-export function checkResumeOptions(options: ResumeOptions | undefined): ResumeOptions {
-  return check("resume", options, RESUME);
+export function checkResumeOptions(options: ResumeOptions | undefined, of: string = "resume"): ResumeOptions {
+  return check(of, options, RESUME);
 }
 
 /** Of following a turn that runs. */

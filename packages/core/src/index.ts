@@ -17,6 +17,7 @@ export type {
   ToolResultPart,
 } from "./message.ts";
 export { toMessage } from "./message-check.ts";
+export { takeResult } from "./agent-result.ts";
 export { defineAgent } from "./agent.ts";
 export type {
   Agent,
@@ -32,6 +33,7 @@ export type {
   TurnOptions,
   Usage,
 } from "./agent.ts";
+export { checkResumeOptions, checkTurnOptions } from "./call-options.ts";
 export type { TurnAttachOptions } from "./call-options.ts";
 export type { AttachedTurn, FollowedMessage, OpenTurn, OpenTurnRequest, SessionHost } from "./session-host.ts";
 export { toDecision, toolApprovalOf, toSuspendRequest } from "./suspension.ts";

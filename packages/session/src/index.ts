@@ -2,6 +2,7 @@ export { createSessionManager } from "./manager.ts";
 export type { SessionManager } from "./manager.ts";
 export type { SessionManagerOptions } from "./manager-options.ts";
 export type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
+export type { TurnBody } from "./run-turn.ts";
 export type { EntriesOptions, EntryCursor } from "./feed.ts";
 export type { CreateOptions } from "./header.ts";
 export type { Checkpoint, RestoreOptions } from "./checkpoint.ts";

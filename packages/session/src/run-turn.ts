@@ -1,13 +1,27 @@
-import { AixgoError, type MessageInput, type OpenTurn, type Reply, type TurnOptions } from "@aixgo/core";
+import {
+  type AgentResult,
+  AixgoError,
+  type MessageInput,
+  type OpenTurn,
+  type Reply,
+  takeResult,
+  type TurnOptions,
+  type Usage,
+} from "@aixgo/core";
+
+/** What a turn does: its answer, alone or with what it cost, is recorded with its end. */
+export type TurnBody = (turn: OpenTurn) => Promise<AgentResult>;
+
+/** Before anything is written. */
+export function checkBody(operation: string, body: unknown): void {
+  if (typeof body !== "function")
+    throw new AixgoError("INVALID_OPTION", `${operation}: the body must be a function of the turn that returns the answer`);
+}
 
 /** Runs a turn without our runtime: to its answer, to its error, or to where it is suspended. */
-export async function runTurn(
-  turn: OpenTurn,
-  body: (turn: OpenTurn) => Promise<MessageInput>,
-  options: Pick<TurnOptions, "signal" | "timeoutMs">,
-): Promise<Reply> {
+export async function runTurn(turn: OpenTurn, body: TurnBody, options: Pick<TurnOptions, "signal" | "timeoutMs">): Promise<Reply> {
   if (turn.finished !== undefined) return turn.finished;
-  let answer: MessageInput | undefined;
+  let answer: ReturnType<typeof answerOf> | undefined;
   let stop: (() => void) | undefined;
   let isStopped = false;
   try {
@@ -17,7 +31,9 @@ export async function runTurn(
         reject(error);
       });
     });
-    answer = await turn.run(() => Promise.race([body(turn), stopped]));
+    const result = await turn.run(() => Promise.race([body(turn), stopped]));
+    // Who has asked something has no answer yet.
+    if (turn.requests.length === 0) answer = answerOf(turn, result);
   } catch (error) {
     // What was asked is asked however the body ended, unless nobody waits any more.
     if (turn.requests.length === 0 || isStopped) {
@@ -28,7 +44,17 @@ export async function runTurn(
     stop?.();
   }
   // Both end the attempt themselves when they cannot be stored.
-  return turn.requests.length > 0 ? turn.endSuspended() : turn.complete(answer as MessageInput);
+  return answer === undefined ? turn.endSuspended() : turn.complete(answer.message, answer.usage);
+}
+
+function answerOf(turn: OpenTurn, result: unknown): { readonly message: MessageInput; readonly usage?: Usage } {
+  const { message, usage } = takeResult(result);
+  if (message === undefined || message === null)
+    throw new AixgoError(
+      "INVALID_INPUT",
+      `turn ${turn.id} has no answer: its body must return one, a text or a message, and returned ${String(message)}`,
+    );
+  return { message: message as MessageInput, ...(usage === undefined ? undefined : { usage }) };
 }
 
 /** Rejects when the turn is stopped, by whom ever, or takes too long. Returns how to stop watching. */

@@ -1,20 +1,10 @@
-import type {
-  FilePart,
-  HistoryOptions,
-  Json,
-  Message,
-  MessageInput,
-  OpenTurn,
-  Reply,
-  ResumeOptions,
-  TurnOptions,
-  WaitingRequest,
-} from "@aixgo/core";
+import type { FilePart, HistoryOptions, Json, Message, MessageInput, Reply, ResumeOptions, TurnOptions, WaitingRequest } from "@aixgo/core";
 import type { Checkpoint, RestoreOptions } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
 import type { EntriesOptions, EntryCursor } from "./feed.ts";
 import type { CreateOptions } from "./header.ts";
 import type { SessionInfo } from "./info.ts";
+import type { TurnBody } from "./run-turn.ts";
 import type { Verification } from "./verify.ts";
 
 export interface AppendOptions {
@@ -105,8 +95,11 @@ export interface Session extends AsyncDisposable {
   entries(options?: EntriesOptions): AsyncIterable<Entry>;
   /** Where to go on behind this entry: for `after`, in this process or another one. */
   cursorOf(entry: Pick<Entry, "seq" | "hash">): EntryCursor;
-  /** One turn without our runtime: stored, exclusive, replayed and recovered as by `callWithSession`. */
-  turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options?: TurnOptions): Promise<Reply>;
+  /**
+   * One turn without our runtime: stored, exclusive, replayed and recovered as by `callWithSession`. What `body` returns is the answer,
+   * alone or as `{ message, usage }`. Throws `INVALID_OPTION` for unknown options, before anything is written.
+   */
+  turn(input: MessageInput, body: TurnBody, options?: TurnOptions): Promise<Reply>;
   /**
    * What a suspended turn of this session waits for; empty: none waits. With `answered` also what it asked for in the same breath and
    * was answered since, each with its `decision`.
@@ -116,7 +109,7 @@ export interface Session extends AsyncDisposable {
    * Answers a request of the suspended turn, and goes on with it where it was the last one, as `runtime.resume` does: `body` runs
    * again from its beginning, and its `turn.suspend` resolves with the answers.
    */
-  resume(requestId: string, decision: Json, body: (turn: OpenTurn) => Promise<MessageInput>, options?: ResumeOptions): Promise<Reply>;
+  resume(requestId: string, decision: Json, body: TurnBody, options?: ResumeOptions): Promise<Reply>;
   /** Replaces the metadata; allowed while a turn runs. */
   setMetadata(
     metadata: { readonly [key: string]: Json },

@@ -1,5 +1,7 @@
 import {
   AixgoError,
+  checkResumeOptions,
+  checkTurnOptions,
   type FilePart,
   type Json,
   type Message,
@@ -26,7 +28,7 @@ import type { OpenSession } from "./open-session.ts";
 import { inlineContent } from "./inline-content.ts";
 import type { AppendOptions, AttachOptions, MessagesOptions, Session } from "./session.ts";
 import { appendOnce } from "./once.ts";
-import { runTurn } from "./run-turn.ts";
+import { checkBody, runTurn, type TurnBody } from "./run-turn.ts";
 import { askedAt, suspensionAt } from "./suspension.ts";
 import { resolveTarget, type Target } from "./target.ts";
 import { type Verification, verifyLog } from "./verify.ts";
@@ -169,8 +171,10 @@ export class StoredSession implements Session {
     return { incarnation: this.#incarnation, seq, hash };
   }
 
-  async turn(input: MessageInput, body: (turn: OpenTurn) => Promise<MessageInput>, options: TurnOptions = {}): Promise<Reply> {
+  async turn(input: MessageInput, body: TurnBody, given?: TurnOptions): Promise<Reply> {
     this.#open();
+    const options = checkTurnOptions(given, "session.turn");
+    checkBody("session.turn", body);
     return runTurn(await this.#home.openTurn({ input, options }), body, options);
   }
 
@@ -183,13 +187,10 @@ export class StoredSession implements Session {
     return answered ? askedAt(log, head, suspension) : suspension.requests;
   }
 
-  async resume(
-    requestId: string,
-    decision: Json,
-    body: (turn: OpenTurn) => Promise<MessageInput>,
-    options: ResumeOptions = {},
-  ): Promise<Reply> {
+  async resume(requestId: string, decision: Json, body: TurnBody, given?: ResumeOptions): Promise<Reply> {
     this.#open();
+    const options = checkResumeOptions(given, "session.resume");
+    checkBody("session.resume", body);
     return runTurn(await this.#home.openTurn({ resume: { requestId, decision }, options }), body, options);
   }
 
