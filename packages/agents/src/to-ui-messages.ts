@@ -32,7 +32,8 @@ export interface ToUIMessagesOptions {
 /**
  * A conversation as `useChat` of the AI SDK shows it. An assistant's steps up to the next message of the user are one UI message,
  * parted by `step-start`, under the id of the last of them; each call holds its result. A call without one is `input-available`,
- * or waits for approval. Sources are source parts; `data-…` parts stay what they are.
+ * or waits for approval. Sources are source parts; `data-…` parts stay what they are. A message with nothing to show is left out: the
+ * AI SDK's validators refuse one without parts, and with it the whole chat.
  *
  * `fromUIMessages` makes the same conversation of it: roles, parts, results, ids but for those of the inner steps.
  *
@@ -68,7 +69,7 @@ export function toUIMessages(given: readonly Message[], options: ToUIMessagesOpt
     open = role === "assistant" ? next : undefined;
     chat.push(next);
   });
-  return chat;
+  return chat.filter(({ parts }) => parts.length > 0);
 }
 
 function uiPart(

@@ -177,6 +177,45 @@ describe("toUIMessages", () => {
   );
 });
 
+describe("messages that have nothing to show", () => {
+  const at = "2026-01-01T00:00:00.000Z";
+  const said = (id: string, role: Message["role"], ...parts: Part[]): Message => ({ id, role, parts, timestamp: at });
+  const text = (value: string): Part => ({ type: "text", text: value });
+
+  it.each<[string, Message[], [string, string][]]>([
+    [
+      "an answer without parts",
+      [said("u", "user", text("Hi")), said("a", "assistant"), said("v", "user", text("?"))],
+      [
+        ["u", "Hi"],
+        ["v", "?"],
+      ],
+    ],
+    ["a question without parts", [said("u", "user"), said("a", "assistant", text("Yes?"))], [["a", "Yes?"]]],
+    [
+      "a question between two answers, which stay two",
+      [said("a", "assistant", text("One")), said("u", "user"), said("b", "assistant", text("Two"))],
+      [
+        ["a", "One"],
+        ["b", "Two"],
+      ],
+    ],
+    [
+      "a step without parts before the answer",
+      [said("u", "user", text("Hi")), said("a", "assistant"), said("b", "assistant", text("Yes?"))],
+      [
+        ["u", "Hi"],
+        ["b", "Yes?"],
+      ],
+    ],
+    ["nothing else", [said("u", "user")], []],
+  ])("are left out, for validators refuse the whole chat: %s", async (_name, messages, expected) => {
+    const chat = toUIMessages(messages);
+    expect(chat.map(({ id, parts }) => [id, parts.map((part) => (part.type === "text" ? part.text : "")).join("")])).toEqual(expected);
+    if (chat.length > 0) await valid(messages);
+  });
+});
+
 describe("fromUIMessages", () => {
   it("gives the message that a call takes, with its id", async () => {
     await using runtime = createRuntime().register(createReActAgent({ name: "a", model: createScriptedModel(["Hello."]) }));
