@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { isSecretName, redact } from "@aixgo/security";
 
 /** What stands in the place of a secret, as in `redact`. */
@@ -59,6 +60,7 @@ export function scrub(value: unknown, clean: (text: string) => string = redact):
     if (ArrayBuffer.isView(object) || object instanceof ArrayBuffer) return `[${object.byteLength} bytes]`;
     if (object instanceof Error) return copyError(object, depth);
     if (object instanceof URL || object instanceof URLSearchParams) return clean(object.toString());
+    if (types.isStringObject(object)) return clean(String.prototype.toString.call(object));
     if (Array.isArray(object)) return copyList(object, depth);
     if (object instanceof Set) return copyList([...(object as ReadonlySet<unknown>)], depth);
     if (object instanceof Map)

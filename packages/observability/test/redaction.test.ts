@@ -40,6 +40,26 @@ const fieldsOf = (value: unknown): unknown => {
   return logger.lines[0]?.fields["value"];
 };
 
+describe("the names that libraries give to secrets", () => {
+  it("masks the options of mailers, headers and boxed texts", () => {
+    expect(
+      fieldsOf({
+        transport: { auth: { user: "ada", pass: "hunter2" } },
+        options: { authHeader: "hunter2", smtpPass: "hunter2", bearer: "hunter2" },
+        env: "SMTP_PASS=hunter2",
+        boxed: new String("token=hunter2"),
+        test: { passed: 3, bypass: "no" },
+      }),
+    ).toEqual({
+      transport: { auth: { user: "ada", pass: "[redacted]" } },
+      options: { authHeader: "[redacted]", smtpPass: "[redacted]", bearer: "[redacted]" },
+      env: "SMTP_PASS=[redacted]",
+      boxed: "token=[redacted]",
+      test: { passed: 3, bypass: "no" },
+    });
+  });
+});
+
 describe("pino", () => {
   it("is a logger of the runtime as it is", async () => {
     const { stream, events } = sink();

@@ -10,6 +10,7 @@ import {
   SCHEME,
   SPACE,
   UNQUOTED,
+  USER,
   WORD,
 } from "./secret-patterns.ts";
 import { isWellFormed } from "./text.ts";
@@ -21,6 +22,8 @@ const MAX_OUTPUT = 2048;
 const MAX_NAME = 64;
 const MASK = "[redacted]";
 const CUT = "… [cut]";
+/** `dbPass`; `bypass` and `compass` are other words. */
+const CAMEL_PASS = /[a-z0-9]Pass$/;
 
 /** What is left of an error when it is recorded or logged. */
 export interface RedactedError {
@@ -43,6 +46,7 @@ export function redact(text: string): string {
   result = redactUrls(result);
   result = redactAfter(result, ASSIGNMENT);
   result = redactAfter(result, ARGUMENT);
+  result = redactAfter(result, USER);
   result = redactAfter(result, SCHEME);
   result = result.replace(RUN, redactRun);
   return bounded(result, text.length > MAX_INPUT);
@@ -55,7 +59,7 @@ export function redact(text: string): string {
 export function isSecretName(name: string): boolean {
   ASSIGNMENT.lastIndex = 0;
   // It is the end of a name that says what it is.
-  return ASSIGNMENT.test(`${name.slice(-MAX_NAME)}=`);
+  return ASSIGNMENT.test(`${name.slice(-MAX_NAME)}=`) || CAMEL_PASS.test(name);
 }
 
 /**

@@ -14,6 +14,9 @@ export const PEM_END: RegExp = /-----END [A-Z0-9 ]{1,40}-----/g;
 const SECRET_NAME = [
   "pass(?:word|wd|phrase|code)",
   "pwd",
+  // Words of their own, and only where a value is assigned: `SMTP_PASS=`, `{ "pass": … }`, but not "tests pass: 12".
+  "(?<![A-Za-z])(?:pass|bearer)(?=\\\\{0,8}[\"'`]|[ \\t]{0,8}=)",
+  "auth[-_ ]?header",
   "secret",
   "credentials?",
   "cookie",
@@ -25,11 +28,13 @@ const SECRET_NAME = [
 ].join("|");
 /** A secret's name with what may follow it in the name, the closing quote of the name, and the sign of assignment. */
 export const ASSIGNMENT: RegExp = new RegExp(
-  `(?:${SECRET_NAME})(?:[-_]?(?:key|hash|value|data|base64|secret)){0,2}\\\\{0,8}["'\`]?\\]?[ \\t]{0,8}(?::=|=>|[:=])[ \\t\\r\\n]{0,8}`,
+  `(?:${SECRET_NAME})(?:[-_ ]?(?:key|hash|value|data|base64|secret|headers?)){0,2}\\\\{0,8}["'\`]?\\]?[ \\t]{0,8}(?::=|=>|[:=])[ \\t\\r\\n]{0,8}`,
   "gi",
 );
 /** The same as an argument of a command. */
 export const ARGUMENT: RegExp = new RegExp(`--?(?:[a-z]{1,20}-){0,3}(?:${SECRET_NAME})[ \\t]{1,8}(?=[^\\s-])`, "gi");
+/** `curl -u user:password`; the ids of `docker run -u 1000:1000` are none. */
+export const USER: RegExp = /(?<![^\s"'])(?:-u|--user)[ \t=]{1,8}(?=["']?[^\s:"']{1,100}:[^\s"'])(?!\d{1,10}:\d{1,10}(?!\S))/g;
 /** Schemes of the Authorization header, and what `curl` is given. */
 export const SCHEME: RegExp =
   /(?<![A-Za-z0-9])(?:[Bb]earer|BEARER|[Aa]pi[Kk]ey)[ \t]{1,8}(?=[^\s])|(?<![A-Za-z0-9])(?:[Bb]asic|[Dd]igest|[Nn]egotiate|[Tt]oken)[ \t]{1,8}(?=[A-Za-z0-9+/]{0,200}[A-Z0-9+/=])/g;
