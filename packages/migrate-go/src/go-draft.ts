@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { AixgoError } from "@aixgo/core";
+import { AixgoError, isAixgoError } from "@aixgo/core";
 import { GO_CHECKPOINTS, GO_INDEX, type GoCheckpoint, type GoIndexEntry, goJsonIndented } from "./go-format.ts";
 import { reasonOf } from "./go-store.ts";
 import { shown } from "./notes.ts";
@@ -26,9 +26,9 @@ export interface GoDraft {
   discard(): Promise<void>;
 }
 
-/** Throws `INVALID_OPTION` if `to` is there and not empty. */
+/** Throws `INVALID_OPTION` if `to` is there and not empty, or cannot be put in its place. */
 export async function createGoDraft(to: string): Promise<GoDraft> {
-  const target = resolve(to);
+  const target = await placeOf(to);
   await assertEmpty(target, to);
   const folder = join(dirname(target), `.${basename(target)}.partial-${randomBytes(6).toString("hex")}`);
   await writing(async () => {
@@ -75,7 +75,9 @@ export async function createGoDraft(to: string): Promise<GoDraft> {
         await assertEmpty(target, to);
         // An empty folder makes room; one that was filled meanwhile does not.
         await rmdir(target).catch((error: unknown) => {
-          if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw notEmpty(to);
+          const { code } = error as NodeJS.ErrnoException;
+          if (code === "EBUSY") throw isMount(to);
+          if (code !== "ENOENT") throw notEmpty(to);
         });
         await rename(folder, target);
       }),
@@ -142,15 +144,44 @@ async function writeWhole(path: string, text: string): Promise<void> {
   }
 }
 
+/** Where the folder itself lies: behind a link the link stays. */
+async function placeOf(to: string): Promise<string> {
+  const given = resolve(to);
+  try {
+    const target = await realpath(given);
+    if ((await stat(target)).dev !== (await stat(dirname(target))).dev) throw isMount(to);
+    return target;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      if (isAixgoError(error)) throw error;
+      throw cannotBe(to, error);
+    }
+  }
+  const link = await lstat(given).catch(() => undefined);
+  if (link !== undefined) throw new AixgoError("INVALID_OPTION", `to: ${shown(to)} is a link to nothing; give the folder itself`);
+  return given;
+}
+
 async function assertEmpty(path: string, given: string): Promise<void> {
   let names: readonly string[];
   try {
     names = await readdir(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw new AixgoError("INVALID_OPTION", `to: ${shown(given)} cannot be a folder (${reasonOf(error)})`, { cause: error });
+    throw cannotBe(given, error);
   }
   if (names.length > 0) throw notEmpty(given);
+}
+
+function cannotBe(given: string, cause: unknown): AixgoError {
+  return new AixgoError("INVALID_OPTION", `to: ${shown(given)} cannot be a folder (${reasonOf(cause)})`, { cause });
+}
+
+function isMount(given: string): AixgoError {
+  return new AixgoError(
+    "INVALID_OPTION",
+    `to: the folder ${shown(given)} is a mount point, which cannot be replaced; give a folder inside of it`,
+  );
 }
 
 function notEmpty(given: string): AixgoError {

@@ -112,7 +112,7 @@ export class SessionImport {
     else if (to === undefined || dryRun) {
       await this.#rehearse(work, to?.capabilities.maxLineBytes ?? MAX_LINE_BYTES);
       outcome = { outcome: "imported", isLatest: key !== undefined };
-    } else outcome = { outcome: "imported", isLatest: await this.#create(to, work, key) };
+    } else outcome = await this.#createOrMeet(to, work, key);
     if (userId !== undefined && outcome.outcome !== "skipped") this.#served.add(userId);
     return outcome;
   }
@@ -120,6 +120,17 @@ export class SessionImport {
   /** Draws all lines and drops them: whatever would fail fails. */
   async #rehearse(work: Work, maxLineBytes: number): Promise<void> {
     for await (const _ of this.#lines(work, maxLineBytes, this.#header(work, newEntryId(), undefined)));
+  }
+
+  /** Of two imports at once one creates a session, and the other finds it. */
+  async #createOrMeet(to: SessionBackend, work: Work, key: string | undefined): Promise<Outcome> {
+    try {
+      return { outcome: "imported", isLatest: await this.#create(to, work, key) };
+    } catch (error) {
+      const there = isAixgoError(error, "KEY_EXISTS") ? await headOf(to, work.id) : undefined;
+      if (there === undefined) throw error;
+      return this.#meet(to, there, work);
+    }
   }
 
   /** Whether it has the key now. */

@@ -1,6 +1,6 @@
 import { appendFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { textOf } from "@aixgo/core";
+import { AixgoError, textOf } from "@aixgo/core";
 import { newEntryId } from "@aixgo/security";
 import { createMemoryBackend, createSessionManager } from "@aixgo/session";
 import { emptyTip, placeLine, type SessionBackend } from "@aixgo/session/backend";
@@ -35,6 +35,27 @@ describe("an import that is made again", () => {
     await importGoStore({ from, to });
     const before = await logsOf(to);
     expect(await importGoStore({ from, to })).toMatchObject({ imported: 0, updated: 0, present: 11, skipped: 0 });
+    expect(await logsOf(to)).toEqual(before);
+  });
+
+  it("at the same time as another one finds what that one has just created", async () => {
+    const from = fixtureCopy();
+    const to = createMemoryBackend();
+    await importGoStore({ from, to });
+    const before = await logsOf(to);
+    const asked = new Set<string>();
+    const report = await importGoStore({
+      from,
+      to: wrap(to, {
+        // As it was a moment ago: the other import is in between.
+        head: async (id, options) => {
+          if (asked.has(id)) return to.head(id, options);
+          asked.add(id);
+          throw new AixgoError("SESSION_NOT_FOUND", `session ${id} is not there yet`);
+        },
+      }),
+    });
+    expect(report).toMatchObject({ imported: 0, updated: 0, present: 11, skipped: 0 });
     expect(await logsOf(to)).toEqual(before);
   });
 

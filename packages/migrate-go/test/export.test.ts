@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assistantMessage, type Json, type Message, textOf } from "@aixgo/core";
 import { createMemoryBackend, createSessionManager, type Session, type SessionManager } from "@aixgo/session";
@@ -288,6 +288,32 @@ describe("export", () => {
     await exportGoStore({ from: manager, to: empty });
     expect(readdirSync(empty)).toEqual(["assistant"]);
     await expect(exportGoStore({ from: manager, to: join(to, "note.txt") })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+  });
+
+  it("goes through a link to an empty folder, and says so of one that leads nowhere", async () => {
+    const manager = open();
+    await manager.create("assistant");
+    const at = tempFolder();
+    mkdirSync(join(at, "volume"));
+    symlinkSync("volume", join(at, "link"));
+    await exportGoStore({ from: manager, to: join(at, "link") });
+    expect(readdirSync(join(at, "volume"))).toEqual(["assistant"]);
+    expect(lstatSync(join(at, "link")).isSymbolicLink()).toBe(true);
+    symlinkSync("nowhere", join(at, "dangling"));
+    await expect(exportGoStore({ from: manager, to: join(at, "dangling") })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: expect.stringContaining("link to nothing"),
+    });
+    expect(readdirSync(at).sort()).toEqual(["dangling", "link", "volume"]);
+  });
+
+  it("says of a mount point that it cannot be replaced, before anything is read", async () => {
+    const manager = open();
+    // One that every system has, and where nothing is written.
+    await expect(exportGoStore({ from: manager, to: "/dev" })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: expect.stringContaining("is a mount point, which cannot be replaced; give a folder inside of it"),
+    });
   });
 
   it("keeps tenants apart: without one named, their sessions are left out", async () => {
