@@ -12,7 +12,11 @@ const { pauses } = vi.hoisted(() => ({ pauses: [] as { readonly ms: number; read
 vi.mock("node:timers/promises", () => ({
   setTimeout: (ms: number) =>
     new Promise<void>((resolve) => {
-      pauses.push({ ms, end: () => void (vi.advanceTimersByTime(ms), resolve()) });
+      const end = (): void => {
+        vi.advanceTimersByTime(ms);
+        resolve();
+      };
+      pauses.push({ ms, end });
     }),
 }));
 

@@ -119,8 +119,8 @@ export function watchSyncs(store: string): SyncLedger {
       named(from);
       named(to);
       // What was not durable of a folder goes with it.
-      for (const [folder, own] of Array.from(names)) {
-        if (folder !== from && !folder.startsWith(`${from}/`)) continue;
+      const inside = [...names].filter(([folder]) => folder === from || folder.startsWith(`${from}/`));
+      for (const [folder, own] of inside) {
         names.set(join(to, relative(from, folder)), own);
         names.delete(folder);
       }

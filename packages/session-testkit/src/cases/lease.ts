@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import type { Lease, SessionBackend } from "@aixgo/session/backend";
 import type { Case } from "../harness/case.ts";
 import { conflicting, holds, refused, until, written } from "../harness/expect.ts";
-import { type LogBuilder, message, turn } from "../harness/log-builder.ts";
-import { append, LONG_MS, startSession, takeLease } from "../harness/start-session.ts";
+import { createLog, type LogBuilder, message, namesSync, turn } from "../harness/log-builder.ts";
+import { append, linesFrom, LONG_MS, startSession, takeLease } from "../harness/start-session.ts";
 
 const SHORT_MS = 40;
 const FENCED = "`append` is fenced (fence and token equal the lease record that lies in the same row or key as the head).";
@@ -114,6 +114,27 @@ export const leaseCases: readonly Case[] = [
       for (const node of [backend, await open()]) conflicting(await node.append(log.ref, taking(log, 1, "again")));
       await takeLease(backend, log, { fence: 2 });
       await holds(backend, log);
+    },
+  },
+  {
+    id: "lease/fence-above-log",
+    sentence: "Fences only rise: also in a log that was made whole, or rewritten, and whose entries name fences.",
+    async run({ backend, open }) {
+      const made = await startSession(backend, { history: [turn("start", 4, 1), turn("end", 4, 1)] });
+      const old = await startSession(backend);
+      const rewritten = createLog({ id: old.ref.id, sync: namesSync(backend) });
+      for (const draft of [turn("start", 4, 1), turn("end", 4, 1)]) rewritten.add(draft);
+      const request = { expect: old.position, next: rewritten.ref, lines: linesFrom(rewritten.lines) };
+      written(await backend.rewrite(old.ref, request));
+      for (const log of [made, rewritten]) {
+        for (const node of [backend, await open()]) {
+          assert.equal((await node.head(log.ref.id)).fence, 4, "the head does not know the fence of its log");
+          for (const fence of [1, 4, 6]) conflicting(await node.append(log.ref, taking(log, fence, "t")));
+        }
+        await end(backend, log, await takeLease(backend, log, { fence: 5 }));
+        conflicting(await backend.append(log.ref, taking(log, 5, "again")));
+        await holds(backend, log);
+      }
     },
   },
   {

@@ -66,6 +66,13 @@ export const leaseMutants: readonly Mutant[] = [
       return real.append(ref, lease === undefined ? request : { ...request, lease });
     },
   })),
+  mutant("counts leases, not the fences of a log", "fences only rise", ["lease/fence-above-log"], (real) => ({
+    async append(ref, request) {
+      if (request.acquire?.fence !== 1) return real.append(ref, request);
+      const { fence } = await real.head(ref.id);
+      return real.append(ref, { ...request, acquire: { ...request.acquire, fence: fence + 1 } });
+    },
+  })),
   mutant("gives out a lease with any fence", "a fence other than the record's + 1 is a conflict", ["lease/fence-is-next"], (real) => ({
     async append(ref, request) {
       const head = await real.head(ref.id);
