@@ -1,9 +1,9 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SessionBackend } from "@aixgo/session/backend";
 import { keyFileOf } from "../src/layout.ts";
-import { encodeRecord } from "../src/record.ts";
+import { decodeRecord, encodeRecord } from "../src/record.ts";
 import { append, createWith, LineWriter, open, readAll, request, temporaryStore } from "./support/writer.ts";
 
 let store: string;
@@ -198,6 +198,23 @@ describe("delete", () => {
     expect((await backend.head(writer.ref.id)).seq).toBe(1);
   });
 
+  it("takes the record of its key with it, unless another session has the key by now; its tombstone knows which to take", async () => {
+    const [first, second] = [new LineWriter(), new LineWriter()];
+    const tombstoneOf = ({ ref }: LineWriter): unknown => decodeRecord(readFileSync(own("tombstones", ref.id)));
+    await backend.create(request(first, { info: { key: "k" } }));
+    await backend.create(request(second, { info: { key: "k" }, onKey: "take" }));
+    await backend.delete(first.ref);
+    expect([existsSync(keyPath("k")), tombstoneOf(first)]).toEqual([
+      true,
+      expect.not.objectContaining({ keyFile: expect.anything() as string }),
+    ]);
+    await backend.delete(second.ref);
+    expect([existsSync(keyPath("k")), tombstoneOf(second)]).toEqual([
+      false,
+      expect.objectContaining({ keyFile: keyFileOf(undefined, "writer", "k") }),
+    ]);
+  });
+
   it("that was cut short after its tombstone is finished by the next one", async () => {
     const writer = new LineWriter();
     await backend.create(request(writer, { info: { key: "k" } }));
@@ -247,6 +264,25 @@ describe("delete", () => {
     await fresh.delete(writer.ref);
     for (const at of [fresh, backend]) await expect(at.head(writer.ref.id)).rejects.toMatchObject({ code: "SESSION_DELETED" });
     await fresh.close();
+  });
+});
+
+describe("what has no name yet", () => {
+  it("goes at the next start when it is an hour old by the clock of the files, whatever the process's own says", async () => {
+    await backend.list({});
+    writeFileSync(own("drafts", "of-somebody-at-work"), "x", { mode: 0o600 });
+    writeFileSync(own("drafts", "left-behind"), "x", { mode: 0o600 });
+    const old = new Date(Date.now() - 2 * 3_600_000);
+    utimesSync(own("drafts", "left-behind"), old, old);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 12 * 3_600_000 });
+    try {
+      const ahead = open(store);
+      await ahead.list({});
+      await ahead.close();
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(readdirSync(own("drafts"))).toEqual(["of-somebody-at-work"]);
   });
 });
 

@@ -264,6 +264,17 @@ describe("looking again at an open log", () => {
 });
 
 describe("the sidecar of a log", () => {
+  it("is not believed where the line that it ends with has another content, though that line's hash is the same", async () => {
+    const writer = await createWith(backend, 1);
+    grow(writer, lines(writer, 8, 100_000));
+    (await logOf(writer)).saveSidecarIfLong();
+    expect(existsSync(sidecarOf(writer))).toBe(true);
+    const bytes = readFileSync(pathOf(writer));
+    bytes.write("y", bytes.length - 1_000);
+    writeFileSync(pathOf(writer), bytes);
+    expect((await logOf(writer)).damage).toMatchObject({ code: "ENTRY_CORRUPT" });
+  });
+
   it("is written for what takes long to read: each megabyte, and at the end above a page", async () => {
     const writer = await createWith(backend, 1);
     const log = await logOf(writer);
