@@ -82,7 +82,7 @@ export interface Append {
 
 /**
  * A conflict is an answer, not an exception: the new head and, within bounds, the lines since `expect`, each ended by a newline.
- * `since` is whole or absent.
+ * `since` is whole or absent: also where the log does not hold `expect`.
  */
 export type Appended = { readonly head: Head } | { readonly conflict: Head; readonly since?: Uint8Array };
 

@@ -110,6 +110,13 @@ export const appendCases: readonly Case[] = [
         );
         assert.deepEqual({ seq: conflict.seq, hash: conflict.hash }, log.position);
       }
+      // What follows another entry of that seq is not what follows `expect`.
+      await append(backend, log, message("more"));
+      for (const node of [backend, await open()]) {
+        const built = foreign.branch().add(message("built on it"));
+        const { since } = conflicting(await node.append(log.ref, { expect: foreign.position, lines: built }));
+        assert.equal(since, undefined, "lines are brought since an entry that the log does not hold");
+      }
       await holds(backend, log);
     },
   },

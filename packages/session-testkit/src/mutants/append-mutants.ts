@@ -95,6 +95,13 @@ export const appendMutants: readonly Mutant[] = [
       },
     }),
   ),
+  mutant("brings what follows another entry of that seq", "the lines since expect", ["append/expect-hash"], (real) => ({
+    async append(ref, request) {
+      const answer = await real.append(ref, request);
+      if ("head" in answer || answer.since !== undefined || answer.conflict.seq <= request.expect.seq) return answer;
+      return { conflict: answer.conflict, since: joinLines((await allLines(real, ref)).slice(request.expect.seq + 1)) };
+    },
+  })),
   mutant("cuts the lines of a conflict at its bounds", "all of them or none", ["append/conflict-lines-whole"], (real) => ({
     async append(ref, request) {
       const answer = await real.append(ref, request);
