@@ -1,5 +1,5 @@
 import type { CallOptions, Reply } from "./agent.ts";
-import { type CallRequest, type CallSite, type Prepared, startTimer, takeSlot, timeoutOf } from "./call.ts";
+import { type CallRequest, type CallSite, MAX_DEPTH, type Prepared, startTimer, takeSlot, timeoutOf } from "./call.ts";
 import { checkCallOptions, checkNestedOptions, checkResumeOptions, checkTurnOptions, type NestedOptions } from "./call-options.ts";
 import { Cancellation } from "./cancellation.ts";
 import { AixgoError, isAixgoError } from "./errors.ts";
@@ -15,9 +15,6 @@ import type { Registration } from "./registration.ts";
 import { createStake } from "./stake.ts";
 import type { ActiveSpan } from "./telemetry.ts";
 import { answerInTurn } from "./turn-call.ts";
-
-/** Calls inside calls inside calls: beyond this an agent calls itself without end. */
-const MAX_DEPTH = 64;
 
 /** One call from its checks to its answer, measured. */
 export async function performCall(site: CallSite, request: CallRequest): Promise<Reply> {

@@ -13,6 +13,9 @@ import { createSlot, type Slot } from "./slot.ts";
 import type { Stake } from "./stake.ts";
 import type { Tally } from "./tally.ts";
 
+/** Calls inside calls inside calls, turns inside turns: beyond this an agent calls itself without end. */
+export const MAX_DEPTH = 64;
+
 /** What the runtime lends to its calls. */
 export interface CallSite {
   readonly runtime: object;

@@ -1,7 +1,7 @@
 import type { Reply, TurnOptions } from "./agent.ts";
 import type { Answer } from "./agent-run.ts";
-import { type CallRequest, type CallSite, type Prepared, sharedSlot, startTimer, takeSlot } from "./call.ts";
-import { isAixgoError } from "./errors.ts";
+import { type CallRequest, type CallSite, MAX_DEPTH, type Prepared, sharedSlot, startTimer, takeSlot } from "./call.ts";
+import { AixgoError, isAixgoError } from "./errors.ts";
 import { execute } from "./execution.ts";
 import { quiet, textOfError } from "./failure.ts";
 import { sessionsOf } from "./frame.ts";
@@ -114,6 +114,11 @@ async function openTurn(site: CallSite, prepared: Prepared, sessionId: string): 
 async function open(host: SessionHost, prepared: Prepared, sessionId: string): Promise<OpenTurn> {
   const { request, registration, draft, outer } = prepared;
   const within = sessionsOf(outer);
+  if (within.length >= MAX_DEPTH)
+    throw new AixgoError(
+      "LIMIT_EXCEEDED",
+      `the call of agent "${registration.name}" is part of the turns of ${within.length} sessions, each within the one before: agents call each other without end`,
+    );
   const options: TurnOptions = { ...prepared.options, signal: request.cancellation.signal };
   return host.openTurn(sessionId, {
     agent: registration.name,

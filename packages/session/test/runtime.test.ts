@@ -43,6 +43,23 @@ describe("callWithSession", () => {
     expect((await s.verify()).problems).toEqual([]);
   });
 
+  it("ends a chain of agents that call each other in new sessions without end", async () => {
+    const { runtime, a } = await setup();
+    let calls = 0;
+    runtime.register("again", async (input) => {
+      calls += 1;
+      const next = await a.create("again");
+      return (await runtime.callWithSession("again", input, next.id)).text;
+    });
+    const first = await a.create("again");
+    const call = runtime.callWithSession("again", "x", first.id);
+    await expect(call).rejects.toThrow(withCode("LIMIT_EXCEEDED"));
+    await expect(call).rejects.toThrow(/part of the turns of 64 sessions/);
+    expect(calls).toBe(64);
+    // One after the other is no chain.
+    for (let each = 0; each < 70; each += 1) await runtime.callWithSession("echo", "x", (await a.create("echo")).id);
+  }, 30_000);
+
   it("writes nothing before it knows that runtime, agent and session fit", async () => {
     const { runtime, a, s } = await setup();
     runtime
