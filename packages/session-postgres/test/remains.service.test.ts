@@ -91,11 +91,15 @@ describe("logs that no session names", () => {
 
 describe("tombstones", () => {
   it("an id may be used again when its tombstone is 30 days old, which is cleared away by a later delete", async () => {
-    const log = await startSession(backend);
-    await backend.delete(log.ref);
-    expect(await codeOf(() => backend.create(creating(createLog({ id: log.ref.id }))))).toBe("SESSION_DELETED");
-    await sql(`UPDATE "${schema}".tombstones SET deleted_at = deleted_at - interval '30 days 1 minute' WHERE id = '${log.ref.id}'`);
+    const [log, soon] = [await startSession(backend), await startSession(backend)];
+    for (const { ref } of [log, soon]) {
+      await backend.delete(ref);
+      expect(await codeOf(() => backend.create(creating(createLog({ id: ref.id }))))).toBe("SESSION_DELETED");
+    }
+    await sql(`UPDATE "${schema}".tombstones SET deleted_at = deleted_at - interval '30 days 1 minute'`);
     expect(await codeOf(() => backend.head(log.ref.id))).toBe("SESSION_NOT_FOUND");
+    // Also before it is cleared away.
+    expect((await backend.create(creating(createLog({ id: soon.ref.id })))).created).toBe(true);
     const other = await startSession(backend);
     await backend.delete(other.ref);
     expect(await sql(`SELECT id FROM "${schema}".tombstones WHERE id = '${log.ref.id}'`)).toEqual([]);
