@@ -29,7 +29,10 @@ export async function answer(
   const last = fresh.pop();
   if (last !== undefined) {
     for (const { requestId, decision } of fresh) await runtime.resume(session.id, requestId, decision, { principal });
-    return runtime.streamResume(session.id, last.requestId, last.decision, { principal });
+    const before = await behind(session, message);
+    const stream = runtime.streamResume(session.id, last.requestId, last.decision, { principal });
+    const events = unlessLate(stream, before, () => behind(session, message));
+    return { toResponse: (options) => streamResponse(events, options) };
   }
   const [late] = answers;
   if (late === undefined)
@@ -40,8 +43,32 @@ export async function answer(
   return { toResponse: (options) => streamResponse(events, options) };
 }
 
+/** The answer of a page that was a moment faster counts: what became of the calls comes from the log then, before the turn's answer. */
+function unlessLate(stream: ReplyStream, { openCalls }: Stored, stored: () => Promise<Stored>): EventSource {
+  let goesOn = false;
+  const isLate = async (): Promise<boolean> => !goesOn && (await stream.reply).turn?.replayed === true;
+  return {
+    reply: stream.reply,
+    // While others of the step wait for the user, nothing goes on.
+    openCalls: () => (goesOn ? openCalls() : []),
+    async *[Symbol.asyncIterator]() {
+      for await (const event of stream) {
+        // What goes on from an answer begins with the results of its calls.
+        if (event.type === "message" && typeof event.message !== "string" && event.message.role === "assistant" && (await isLate())) break;
+        goesOn = true;
+        yield event;
+      }
+      if (!(await isLate())) return;
+      goesOn = true;
+      yield* await stored();
+    },
+  };
+}
+
+type Stored = Required<Omit<EventSource, "reply">>;
+
 /** What is stored behind the step of the calls that were answered. */
-async function behind(session: Session, { parts }: UIMessageInput): Promise<Omit<EventSource, "reply">> {
+async function behind(session: Session, { parts }: UIMessageInput): Promise<Stored> {
   const shown = parts as readonly { readonly state?: unknown; readonly toolCallId?: unknown }[];
   const ids = new Set(shown.filter(({ state }) => state === "approval-responded").map(({ toolCallId }) => toolCallId));
   const stored = await session.messages({ calls: "stored" });
