@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import type { Json } from "@aixgo/core";
+import { AixgoError, type Json } from "@aixgo/core";
 
 /**
  * What the Go release (v0.3 to v0.7, one format) keeps on disk:
@@ -56,6 +56,8 @@ const PLAIN_ENTRY_ID = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 
 /** A UUID without its dashes; anything else becomes the beginning of its digest. */
 export function sessionIdOf(goId: string): string {
+  if (typeof goId !== "string")
+    throw new AixgoError("INVALID_INPUT", `sessionIdOf takes the id of a Go session, a text, not ${typeof goId}`);
   if (UUID.test(goId)) return goId.replaceAll("-", "").toLowerCase();
   if (HEX_32.test(goId)) return goId;
   return hash("sha256", `aixgo-go session ${goId}`, "hex").slice(0, 32);

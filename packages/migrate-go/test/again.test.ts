@@ -301,3 +301,12 @@ describe("a source that is in use", () => {
 async function* countLines(backend: SessionBackend): AsyncGenerator<string> {
   for (const log of Object.values(await logsOf(backend))) yield* log.trimEnd().split("\n");
 }
+
+describe("sessionIdOf", () => {
+  it("keeps the digits of a UUID, makes an id of anything else, and refuses what is no text: a wrong id would look right", () => {
+    expect(sessionIdOf("550E8400-E29B-41D4-A716-446655440000")).toBe("550e8400e29b41d4a716446655440000");
+    expect(sessionIdOf("support-chat")).toMatch(/^[0-9a-f]{32}$/);
+    for (const none of [undefined, null, 5, {}])
+      expect(() => sessionIdOf(none as never)).toThrow(expect.objectContaining({ code: "INVALID_INPUT" }) as Error);
+  });
+});
