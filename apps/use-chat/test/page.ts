@@ -45,7 +45,9 @@ export async function openPage(url: string, id: string, user: string): Promise<P
     api: `${url}/chat`,
     fetch: fetchAs,
     // The server has all the others.
-    prepareSendMessagesRequest: ({ id: chatId, messages, trigger }) => ({ body: { id: chatId, message: messages.at(-1), trigger } }),
+    prepareSendMessagesRequest: ({ id: chatId, messages, trigger, body }) => ({
+      body: { id: chatId, message: messages.at(-1), trigger, ...body },
+    }),
   });
   let chat: Chat | undefined;
   function View() {

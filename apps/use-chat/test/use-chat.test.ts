@@ -174,6 +174,32 @@ describe("useChat", () => {
     expect(all.filter((data) => /One\.|Two\.|Three\./.test(data))).toHaveLength(3);
   });
 
+  it("an earlier message that is edited is asked in its other words; what followed stays as a branch", async () => {
+    const server = await start();
+    const page = await open(server);
+    for (const text of ["add 2 and 3", "hello"]) {
+      await page.chat.sendMessage({ text });
+      await settled(page);
+    }
+    const [first] = page.chat.messages;
+    const messageId = first?.id as string;
+    await page.chat.sendMessage({ text: "add 4 and 5", messageId }, { body: { trigger: "regenerate-message" } });
+    await shows(page, "user: add 4 and 5\nassistant: [add output-available] The sum is 9.");
+    await settled(page);
+    const reloaded = await open(server);
+    await shows(reloaded, page.text());
+    expect(reloaded.chat.messages.map(({ id }) => id)).toEqual(page.chat.messages.map(({ id }) => id));
+    expect(reloaded.chat.messages[0]?.id).toBe(messageId);
+    await reloaded.chat.sendMessage({ text: "and before?" });
+    await shows(reloaded, `${page.text()}\nuser: and before?\nassistant: Before that you said: add 4 and 5`);
+    const said: string[] = [];
+    await stored(async (session) => {
+      for await (const { type, data } of session.entries()) if (type === "message") said.push(JSON.stringify(data));
+      expect((await session.verify()).problems).toEqual([]);
+    });
+    expect(said.filter((data) => /add 2 and 3|"hello"/.test(data)).length).toBeGreaterThan(1);
+  });
+
   it("a user sees only their own chats", async () => {
     const server = await start();
     const page = await open(server);
