@@ -81,12 +81,10 @@ describe("a server that cannot be reached", () => {
 
   it("that stops in the middle: an append is OUTCOME_UNKNOWN, the same bytes again are answered with themselves", async () => {
     const server = await anotherServer();
-    // Only what is sent to the stopped server is in a hurry.
-    const options = { url: server.url, keyPrefix: newPrefix() };
-    const [backend, patient] = [opened({ ...options, commandTimeoutMs: 300 }), opened(options)];
-    const log = await started(patient);
-    await appended(patient, log, message("one"));
-    await expect.poll(() => codeOf(backend.head(log.ref.id))).toBe("none");
+    // In less a busy machine may not answer either.
+    const backend = opened({ url: server.url, keyPrefix: newPrefix(), commandTimeoutMs: 2_500 });
+    const log = await started(backend);
+    await appended(backend, log, message("one"));
     server.server.service.signal("SIGSTOP");
     const at = log.position;
     const lines = log.add(message("two"));
@@ -95,7 +93,7 @@ describe("a server that cannot be reached", () => {
     expect(await codeOf(backend.head(log.ref.id))).toBe("BACKEND_UNAVAILABLE");
     server.server.service.signal("SIGCONT");
     await expect.poll(async () => (await backend.head(log.ref.id)).seq).toBe(2);
-    const again = await patient.append(log.ref, { expect: at, lines });
+    const again = await backend.append(log.ref, { expect: at, lines });
     expect("conflict" in again && Buffer.from(again.since ?? []).toString()).toBe(`${String(lines[0])}\n`);
   });
 });
