@@ -16,6 +16,8 @@ const execArgv = ["--conditions=@aixgo/source", "--import", pathToFileURL(create
 /** What `list` is tried with. */
 const sessions = process.env["AIXGO_LONG"] === "1" ? 10_000 : 1_000;
 const offers = ["watch", "blobs"] as const;
+/** Several servers share a machine that may stop for a while: an answer that is late is not what these fixtures are for. */
+const commandTimeoutMs = 20_000;
 
 function given(name: string): string {
   const value = process.env[name];
@@ -41,9 +43,16 @@ export const quorum: Fixture = {
   execArgv,
   offers,
   open: async (store) =>
-    createRedisBackend({ url: given(SERVER), keyPrefix: `${store}:`, durability: "quorum", indexedMetadata: ["topic"] }),
+    createRedisBackend({ url: given(SERVER), keyPrefix: `${store}:`, durability: "quorum", indexedMetadata: ["topic"], commandTimeoutMs }),
   openExpiring: async (store, ttlMs) =>
-    createRedisBackend({ url: given(SERVER), keyPrefix: `${store}:`, durability: "quorum", indexedMetadata: ["topic"], ttlMs }),
+    createRedisBackend({
+      url: given(SERVER),
+      keyPrefix: `${store}:`,
+      durability: "quorum",
+      indexedMetadata: ["topic"],
+      commandTimeoutMs,
+      ttlMs,
+    }),
   remains: (store, bytes) => findBytes(new Redis(given(SERVER)), `${store}:`, bytes),
 };
 
@@ -58,7 +67,14 @@ function onCluster(
     });
     // Its owner listens: what is closed while it still connects says so.
     client.on("error", () => {});
-    const backend = createRedisBackend({ client, keyPrefix: `${store}:`, indexedMetadata: ["topic"], ...options, ...more });
+    const backend = createRedisBackend({
+      client,
+      keyPrefix: `${store}:`,
+      indexedMetadata: ["topic"],
+      commandTimeoutMs,
+      ...options,
+      ...more,
+    });
     return {
       ...backend,
       async close() {
